@@ -1,1 +1,43 @@
-//! Stub.
+//! Runs governance policies for AI systems as sandboxed Wasm modules.
+
+mod abi;
+mod combine;
+mod decision;
+mod digest;
+mod engine;
+mod evaluation;
+mod generation;
+mod hostcalls;
+mod inspect;
+mod instance;
+mod journal;
+mod json;
+mod loader;
+mod manifest;
+mod metrics;
+mod permit;
+mod preflight;
+mod reads;
+mod record;
+mod report;
+mod request;
+mod runtime;
+mod schema;
+mod select;
+mod set;
+mod system;
+mod verdict;
+
+pub use combine::{MergedEdit, MergedObligation, PolicyFinding};
+pub use decision::{Decision, PolicyReport};
+pub use digest::Digest;
+pub use generation::{Generation, GenerationId};
+pub use loader::Source;
+pub use metrics::Metrics;
+pub use permit::{Denied, Part, Permit};
+pub use preflight::{Plan, PlannedPolicy};
+pub use record::{Recorder, RecorderError};
+pub use report::{LoadError, Report, SetError};
+pub use request::{Request, RequestError, RequestLimits};
+pub use runtime::{Builder, Compiler, OpenError, Runtime, check};
+pub use verdict::{Edit, Effect, Failure, FailureKind, Finding, Obligation, Quantity, Severity, Verdict};

@@ -1,1 +1,23 @@
-//! Stub.
+#![doc = include_str!("../README.md")]
+//!
+//! # Parts
+//!
+//! - [`policy!`] makes a module of a function; its documentation lists every key.
+//! - [`Request`] and what it holds: what a policy is asked.
+//! - [`Verdict`] and what it holds: what a policy answers.
+//! - [`log`]: lines for the operator, for policies that were granted it.
+
+mod policy;
+mod request;
+mod verdict;
+
+pub mod log;
+
+#[doc(hidden)]
+pub mod abi;
+#[doc(hidden)]
+pub mod manifest;
+
+pub use request::{Action, Entity, Measure, Origin, Part, Request};
+pub use serde_json::Value;
+pub use verdict::{Edit, Effect, Finding, Obligation, Quantity, Severity, Verdict};

@@ -1,0 +1,240 @@
+//! The core ABI: a request goes in as JSON bytes, a verdict comes out as JSON bytes, through the guest's own memory.
+//!
+//! Exports `memory`, `weir_abi_1`, `weir_alloc(len) -> ptr`, `weir_evaluate(ptr, len) -> ptr << 32 | len`, and optionally
+//! `weir_configure(ptr, len) -> 0 or an error text`. What a guest says about its memory is believed once: lengths are
+//! checked before anything is copied, an answer is copied once, and no address outlives the call it came from.
+
+use wasmtime::{Instance, InstancePre, Memory, Module, ModuleExport, Store, TypedFunc, WasmParams, WasmResults};
+
+use crate::engine::Running;
+use crate::hostcalls::{HOST_FUNCTIONS, HostSide, MODULE};
+use crate::inspect::{Facts, Item, function_text};
+use crate::set::Grant;
+use crate::verdict::{Failure, FailureKind};
+
+const MEMORY: &str = "memory";
+const VERSION: &str = "weir_abi_1";
+const ALLOC: &str = "weir_alloc";
+const EVALUATE: &str = "weir_evaluate";
+const CONFIGURE: &str = "weir_configure";
+
+/// Name of this ABI in manifests.
+pub(crate) const NAME: &str = "core-1";
+
+/// What a module lacks to be run under this ABI, all at once, each with a way out where there is one.
+pub(crate) fn check(facts: &Facts, granted: impl Fn(Grant) -> bool) -> Vec<(String, Option<String>)> {
+    let mut problems = Vec::new();
+    let required = [
+        (MEMORY, "memory".to_owned()),
+        (VERSION, function_text::<&str>(&[], &[])),
+        (ALLOC, function_text(&["i32"], &["i32"])),
+        (EVALUATE, function_text(&["i32", "i32"], &["i64"])),
+    ];
+    for (name, wanted) in required {
+        match facts.exports.iter().find(|export| export.name == name) {
+            Some(export) if export.of == wanted => {}
+            Some(export) => problems.push((wrong_export(name, export, &wanted), None)),
+            None => problems.push((format!("export `{name}` is missing, expected {wanted}"), None)),
+        }
+    }
+    let wanted = function_text(&["i32", "i32"], &["i64"]);
+    let optional = facts.exports.iter().filter(|export| export.name == CONFIGURE && export.of != wanted);
+    problems.extend(optional.map(|export| (wrong_export(CONFIGURE, export, &wanted), None)));
+    problems.extend(facts.imports.iter().filter_map(|import| import_problem(import, &granted)));
+    if let Some(abi) = facts.manifest.abi.as_ref().filter(|abi| *abi != NAME) {
+        problems.push((format!("the manifest names the ABI `{abi}`, this version runs `{NAME}`"), None));
+    }
+    problems
+}
+
+fn wrong_export(name: &str, export: &Item, wanted: &str) -> String {
+    format!("export `{name}` is {}, expected {wanted}", export.of)
+}
+
+fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<(String, Option<String>)> {
+    let name = import.name.strip_prefix(MODULE).and_then(|name| name.strip_prefix('.'));
+    let Some(function) = HOST_FUNCTIONS.iter().find(|function| Some(function.name) == name) else {
+        let known = HOST_FUNCTIONS.map(|function| format!("`{MODULE}.{}`", function.name)).join(", ");
+        return Some((format!("unknown import `{}` ({}), a policy may import {known}", import.name, import.of), None));
+    };
+    let wanted = function_text(function.parameters, function.results);
+    if import.of != wanted {
+        return Some((format!("import `{}` is {}, expected {wanted}", import.name, import.of), None));
+    }
+    let grant = function.grant.as_str();
+    let help = || Some(format!("if the policy may use it, add grants = [\"{grant}\"]"));
+    (!granted(function.grant)).then(|| (format!("import `{}` is not granted", import.name), help()))
+}
+
+/// Where a module's exports are, resolved once.
+#[derive(Clone)]
+pub(crate) struct Exports {
+    memory: ModuleExport,
+    alloc: ModuleExport,
+    evaluate: ModuleExport,
+    configure: Option<ModuleExport>,
+}
+
+impl Exports {
+    /// Resolves the exports of a module that has passed [`check`].
+    pub(crate) fn of(module: &Module) -> Exports {
+        let index = |name| module.get_export_index(name);
+        let checked = |name| index(name).expect("the exports were checked before compiling");
+        Exports {
+            memory: checked(MEMORY),
+            alloc: checked(ALLOC),
+            evaluate: checked(EVALUATE),
+            configure: index(CONFIGURE),
+        }
+    }
+}
+
+/// A live instance and the way to call it. Every call consumes nothing but may end the guest: after an error it must
+/// not be called again.
+pub(crate) struct Guest {
+    pub(crate) store: Store<HostSide>,
+    running: Running,
+    instance: Instance,
+    memory: Memory,
+    alloc: TypedFunc<i32, i32>,
+}
+
+impl Guest {
+    /// Instantiates the module, which runs its start function.
+    pub(crate) async fn start(
+        mut store: Store<HostSide>,
+        running: Running,
+        pre: &InstancePre<HostSide>,
+        exports: &Exports,
+    ) -> Result<Guest, (Store<HostSide>, wasmtime::Error)> {
+        let instance = match running {
+            Running::Inline => pre.instantiate(&mut store),
+            Running::Fiber => pre.instantiate_async(&mut store).await,
+        };
+        let instance = match instance {
+            Ok(instance) => instance,
+            Err(error) => return Err((store, error)),
+        };
+        let memory = instance.get_module_export(&mut store, &exports.memory).and_then(|export| export.into_memory());
+        let memory = memory.expect("the exports were checked before compiling");
+        let alloc = function(&mut store, &instance, &exports.alloc);
+        Ok(Guest { store, running, instance, memory, alloc })
+    }
+
+    /// Hands the policy its configuration.
+    pub(crate) async fn configure(&mut self, exports: &Exports, config: &[u8]) -> wasmtime::Result<()> {
+        let Some(export) = &exports.configure else { return Ok(()) };
+        let configure = function::<(i32, i32), i64>(&mut self.store, &self.instance, export);
+        let input = self.give(config).await?;
+        let answer = self.call(configure, input).await?;
+        if answer == 0 {
+            return Ok(());
+        }
+        /// A reason is one sentence.
+        const LONGEST_REASON: u64 = 4096;
+        let text = self.take(answer, LONGEST_REASON)?;
+        let why = format!("the configuration was refused: {}", String::from_utf8_lossy(&text));
+        Err(wasmtime::Error::new(Failure::new(FailureKind::GuestError, why)))
+    }
+
+    /// Asks for a verdict; the answer is the guest's bytes, at most `longest` of them.
+    pub(crate) async fn evaluate(&mut self, exports: &Exports, request: &[u8], longest: u64) -> wasmtime::Result<Vec<u8>> {
+        let evaluate = function::<(i32, i32), i64>(&mut self.store, &self.instance, &exports.evaluate);
+        let input = self.give(request).await?;
+        let answer = self.call(evaluate, input).await?;
+        self.take(answer, longest)
+    }
+
+    /// Bytes of linear memory the guest has grown to.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.data_size(&self.store) as u64
+    }
+
+    /// Copies `bytes` to where the guest wants them.
+    async fn give(&mut self, bytes: &[u8]) -> wasmtime::Result<(i32, i32)> {
+        let length = i32::try_from(bytes.len()).map_err(|_| bad_output("the input is longer than 2 GiB"))?;
+        let alloc = self.alloc.clone();
+        let pointer = self.call(alloc, length).await?;
+        let written = self.memory.write(&mut self.store, pointer as u32 as usize, bytes);
+        written.map_err(|_| {
+            let size = self.memory.data_size(&self.store);
+            bad_output(&format!("`{ALLOC}({length})` answered {}, which does not fit into {size} bytes", pointer as u32))
+        })?;
+        Ok((pointer, length))
+    }
+
+    /// Copies out what an answer of `pointer << 32 | length` names, checked against the memory as it is now.
+    fn take(&self, answer: i64, longest: u64) -> wasmtime::Result<Vec<u8>> {
+        let memory = self.memory.data(&self.store);
+        let span = answer_span(answer, memory.len() as u64, longest).map_err(|why| bad_output(&why))?;
+        Ok(memory[span].to_vec())
+    }
+
+    async fn call<P, R>(&mut self, function: TypedFunc<P, R>, parameters: P) -> wasmtime::Result<R>
+    where
+        P: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        match self.running {
+            Running::Inline => function.call(&mut self.store, parameters),
+            Running::Fiber => function.call_async(&mut self.store, parameters).await,
+        }
+    }
+}
+
+fn function<P: WasmParams, R: WasmResults>(
+    store: &mut Store<HostSide>,
+    instance: &Instance,
+    export: &ModuleExport,
+) -> TypedFunc<P, R> {
+    let function = instance.get_module_export(&mut *store, export).and_then(|export| export.into_func());
+    let typed = function.map(|function| function.typed(&*store));
+    typed.and_then(Result::ok).expect("the exports' types were checked before compiling")
+}
+
+/// The bytes an answer names, or why it names none.
+fn answer_span(answer: i64, memory_bytes: u64, longest: u64) -> Result<std::ops::Range<usize>, String> {
+    let (pointer, length) = ((answer as u64) >> 32, answer as u64 & 0xffff_ffff);
+    if length > longest {
+        return Err(format!("an answer of {length} bytes, the limit is {longest} (limit `output`)"));
+    }
+    // Two 32-bit numbers cannot overflow a 64-bit sum.
+    let end = pointer + length;
+    if end > memory_bytes {
+        return Err(format!("an answer at {pointer} to {end}, outside the memory of {memory_bytes} bytes"));
+    }
+    Ok(pointer as usize..end as usize)
+}
+
+fn bad_output(why: &str) -> wasmtime::Error {
+    wasmtime::Error::new(Failure::new(FailureKind::BadOutput, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_span_is_inside_the_memory_and_the_limit_or_refused(answer in any::<i64>(), memory in 0u64..=1 << 32, longest in any::<u64>()) {
+            if let Ok(span) = answer_span(answer, memory, longest) {
+                prop_assert!(span.start <= span.end && span.end as u64 <= memory && span.len() as u64 <= longest);
+                prop_assert_eq!(span.start as u64, (answer as u64) >> 32);
+                prop_assert_eq!(span.len() as u64, answer as u64 & 0xffff_ffff);
+            } else {
+                let (pointer, length) = ((answer as u64) >> 32, answer as u64 & 0xffff_ffff);
+                prop_assert!(length > longest || pointer + length > memory);
+            }
+        }
+    }
+
+    #[test]
+    fn the_borders_of_a_span() {
+        assert_eq!(answer_span(0, 0, 0), Ok(0..0));
+        assert_eq!(answer_span(4 << 32 | 6, 10, 6), Ok(4..10));
+        assert!(answer_span(4 << 32 | 7, 10, 7).is_err());
+        assert!(answer_span(4 << 32 | 7, 100, 6).is_err());
+        assert!(answer_span(-1, 1 << 32, u64::MAX).is_err());
+    }
+}

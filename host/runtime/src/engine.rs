@@ -1,0 +1,175 @@
+//! The one wasmtime engine: its settings, its pool and its clock, which must agree and are therefore set together.
+//!
+//! Fuel is the deterministic budget, the epoch the wall clock. The epoch is advanced once a millisecond by a thread
+//! that this file owns; `deadline -> ticks` is converted here and nowhere else. See `DESIGN` in ARCHITECTURE.md for
+//! what each setting costs.
+
+mod ticker;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
+
+use crate::set::Limits;
+use ticker::Ticker;
+
+/// Instances that may exist at once, and so evaluations that may run at once. Each reserves 4 GiB of address space, so
+/// this many take 2 TiB of the 128 there are.
+const INSTANCES: u32 = 512;
+/// Native stack a guest may use before it ends as `StackOverflow`.
+const GUEST_STACK: usize = 512 << 10;
+/// Stack of a fiber: the guest's own and what host calls need on top.
+const FIBER_STACK: usize = 2 << 20;
+/// Bytes of a slot's memory that are put back by copying instead of by the kernel.
+const KEEP_RESIDENT: usize = 1 << 20;
+/// Most table elements of an instance.
+pub(crate) const TABLE_ELEMENTS: usize = 10_000;
+/// Tables an instance may have.
+const TABLES: u32 = 4;
+/// Largest memory a policy's limit may allow; [`Limits`] holds the same bound.
+const LARGEST_MEMORY: usize = 256 << 20;
+
+/// Proposals a guest may use: what today's compilers emit. Everything else is attack surface.
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM1
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::EXTENDED_CONST);
+
+/// The engine all modules of a host are compiled for and run in.
+pub(crate) struct Engine {
+    engine: wasmtime::Engine,
+    /// Counts the pool's slots, so that a full pool is a wait and never an error of wasmtime.
+    slots: Semaphore,
+    _ticker: Ticker,
+}
+
+/// An engine that could not be made on this machine.
+#[derive(Debug)]
+pub(crate) struct EngineError(wasmtime::Error);
+
+impl std::fmt::Display for EngineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the Wasm engine cannot start on this machine: {:#}", self.0)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl Engine {
+    pub(crate) fn new() -> Result<Arc<Engine>, EngineError> {
+        let engine = wasmtime::Engine::new(&config()).map_err(EngineError)?;
+        let ticker = Ticker::start(engine.clone());
+        Ok(Arc::new(Engine { engine, slots: Semaphore::new(INSTANCES as usize), _ticker: ticker }))
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// Compiles a module that has passed the static checks. This takes milliseconds to seconds.
+    pub(crate) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<Module> {
+        Module::from_binary(&self.engine, wasm)
+    }
+
+    /// Waits for a free slot of the pool.
+    pub(crate) async fn slot(&self) -> SemaphorePermit<'_> {
+        self.slots.acquire().await.expect("the engine never closes its slots")
+    }
+
+    /// The epochs after which `left` has surely passed. The current tick is already running, hence one more.
+    pub(crate) fn ticks(left: Duration) -> u64 {
+        let whole = left.as_nanos().div_ceil(ticker::TICK.as_nanos());
+        u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+/// How the calls into a guest are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Running {
+    /// On the calling task: for what is over within a millisecond.
+    Inline,
+    /// On a stack of its own that yields to other tasks and unwinds when its future is dropped.
+    Fiber,
+}
+
+impl Running {
+    /// Fuel burns at 12 to 18 units a nanosecond: this much is about a millisecond, the longest a task may keep a thread.
+    const MOST_INLINE_FUEL: u64 = 15_000_000;
+    /// Fuel between two yields of a fiber. Yielding ten times as often costs a fifth of the speed.
+    pub(crate) const YIELD_FUEL: u64 = 1_000_000;
+
+    pub(crate) fn for_limits(limits: &Limits) -> Running {
+        if limits.fuel <= Running::MOST_INLINE_FUEL { Running::Inline } else { Running::Fiber }
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .gc_support(false)
+        .memory_init_cow(true)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(FIBER_STACK)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(8))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    // Only what a build of wasmtime knows may be switched, so each proposal is named rather than all others negated.
+    config
+        .wasm_simd(true)
+        .wasm_relaxed_simd(false)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        .wasm_tail_call(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_extended_const(true);
+    config
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_core_instances(INSTANCES)
+        .total_memories(INSTANCES)
+        .total_tables(INSTANCES * TABLES)
+        .total_stacks(INSTANCES)
+        .max_memories_per_module(1)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(LARGEST_MEMORY)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_never_end_before_the_deadline() {
+        assert_eq!(Engine::ticks(Duration::ZERO), 1);
+        assert_eq!(Engine::ticks(Duration::from_micros(1)), 2);
+        assert_eq!(Engine::ticks(Duration::from_millis(20)), 21);
+        assert_eq!(Engine::ticks(Duration::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn small_budgets_run_inline() {
+        let with_fuel = |fuel| Running::for_limits(&Limits { fuel, ..Limits::default() });
+        assert_eq!(with_fuel(5_000_000), Running::Inline);
+        assert_eq!(with_fuel(15_000_001), Running::Fiber);
+    }
+}

@@ -1,0 +1,152 @@
+//! What a guest may ask of the host, behind one gate: every call is counted, paid for in fuel, and bounded in size.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use wasmtime::{Caller, Extern, Linker, ResourceLimiter};
+
+use crate::set::{Grant, Limits};
+use crate::verdict::{Failure, FailureKind, one_line};
+
+/// The module name of all host functions.
+pub(crate) const MODULE: &str = "weir";
+/// Most lines one evaluation may log; the rest is dropped and counted.
+const LOG_LINES: usize = 64;
+/// Most bytes one evaluation may log.
+const LOG_BYTES: usize = 16 << 10;
+/// Most bytes of one line; the rest is cut.
+const LINE_BYTES: usize = 1 << 10;
+/// Fuel of one host call, beside one unit for each byte: about what the host itself spends.
+const CALL_FUEL: u64 = 200;
+
+/// A host function and the capability it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostFunction {
+    pub(crate) name: &'static str,
+    pub(crate) grant: Grant,
+    pub(crate) parameters: &'static [&'static str],
+    pub(crate) results: &'static [&'static str],
+}
+
+/// All host functions of this version.
+pub(crate) const HOST_FUNCTIONS: [HostFunction; 1] =
+    [HostFunction { name: "log", grant: Grant::Log, parameters: &["i32", "i32", "i32"], results: &[] }];
+
+/// A line a guest logged, fit for one line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: &'static str,
+    /// The text, without control characters.
+    pub text: String,
+}
+
+/// What a guest logged during one evaluation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Log {
+    #[serde(rename = "log", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lines: Vec<LogLine>,
+    #[serde(rename = "log_dropped", skip_serializing_if = "is_zero")]
+    pub(crate) dropped: u64,
+    #[serde(skip)]
+    bytes: usize,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Log {
+    fn add(&mut self, level: i32, text: &[u8]) {
+        if self.lines.len() == LOG_LINES || self.bytes + text.len().min(LINE_BYTES) > LOG_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        let level = match level {
+            0 => "error",
+            1 => "warn",
+            2 => "info",
+            _ => "debug",
+        };
+        let text = one_line(&String::from_utf8_lossy(text), LINE_BYTES).into_owned();
+        self.bytes += text.len();
+        self.lines.push(LogLine { level, text });
+    }
+}
+
+/// The host's side of one instance: its bounds, and what it has used of them.
+#[derive(Debug)]
+pub(crate) struct HostSide {
+    memory_bytes: usize,
+    host_calls: u32,
+    calls: u32,
+    /// Whether a growth was refused: a guest that traps afterwards ended for want of memory.
+    pub(crate) growth_refused: bool,
+    pub(crate) log: Log,
+}
+
+impl HostSide {
+    pub(crate) fn new(limits: &Limits) -> HostSide {
+        HostSide {
+            memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
+            host_calls: limits.host_calls,
+            calls: 0,
+            growth_refused: false,
+            log: Log::default(),
+        }
+    }
+}
+
+impl ResourceLimiter for HostSide {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = desired <= self.memory_bytes;
+        self.growth_refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = desired <= crate::engine::TABLE_ELEMENTS;
+        self.growth_refused |= !granted;
+        Ok(granted)
+    }
+}
+
+/// Defines the host functions that `grants` allow; a guest cannot even name the others.
+pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>) -> wasmtime::Result<()> {
+    if grants.contains(&Grant::Log) {
+        linker.func_wrap(MODULE, "log", log)?;
+    }
+    Ok(())
+}
+
+fn log(mut caller: Caller<'_, HostSide>, level: i32, pointer: i32, length: i32) -> wasmtime::Result<()> {
+    let (pointer, length) = (pointer as u32 as usize, length as u32 as usize);
+    admit(&mut caller, length)?;
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return Err(refused("the guest exports no memory"));
+    };
+    let (data, host) = memory.data_and_store_mut(&mut caller);
+    let text = pointer.checked_add(length).and_then(|end| data.get(pointer..end));
+    let text = text.ok_or_else(|| refused("log: the text lies outside the guest's memory"))?;
+    host.log.add(level, text);
+    Ok(())
+}
+
+/// The gate: counts the call and takes its fuel.
+fn admit(caller: &mut Caller<'_, HostSide>, bytes: usize) -> wasmtime::Result<()> {
+    let host = caller.data_mut();
+    host.calls += 1;
+    if host.calls > host.host_calls {
+        let limit = host.host_calls;
+        return Err(refused(&format!("more than {limit} host calls (limit `host_calls`)")));
+    }
+    let price = CALL_FUEL.saturating_add(bytes as u64);
+    match caller.get_fuel()?.checked_sub(price) {
+        Some(left) => caller.set_fuel(left),
+        None => Err(wasmtime::Trap::OutOfFuel.into()),
+    }
+}
+
+fn refused(why: &str) -> wasmtime::Error {
+    wasmtime::Error::new(Failure::new(FailureKind::RefusedHostCall, why))
+}

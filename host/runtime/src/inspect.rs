@@ -1,0 +1,213 @@
+//! What a module is made of, found without compiling or running it, and the bounds it has to keep before anybody does.
+//!
+//! Compiling is the hole in the sandbox: a few hundred kilobytes of Wasm can cost a compiler many seconds and hundreds of
+//! megabytes. So counts come first, then validation, and only then the compiler.
+
+use serde::Serialize;
+use wasmparser::{ExternalKind, FunctionBody, MemoryType, Parser, Payload, TypeRef, Validator, WasmFeatures};
+
+use crate::digest::Digest;
+use crate::manifest::{Manifest, SECTION};
+
+/// Largest module file, in bytes.
+pub const LARGEST_MODULE: u64 = 8 << 20;
+/// Most functions, defined and imported.
+const MOST_FUNCTIONS: u32 = 20_000;
+/// Largest body of one function, in bytes.
+const LARGEST_BODY: usize = 512 << 10;
+/// Most locals of one function: nested loops over many locals are what register allocation is slowest at.
+const MOST_LOCALS: u64 = 2_000;
+/// Most data segments, element segments, globals, imports or exports each.
+const MOST_ITEMS: u32 = 10_000;
+
+/// An import or export: its name and type, as text for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Item {
+    /// `module.name` for imports, `name` for exports.
+    pub(crate) name: String,
+    /// Such as `func (i32, i32) -> i64`, or `memory`.
+    pub(crate) of: String,
+}
+
+/// The facts of one module.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: usize,
+    pub(crate) functions: u32,
+    /// Bytes of memory it starts with.
+    pub(crate) memory_bytes: u64,
+    pub(crate) has_start: bool,
+    pub(crate) imports: Vec<Item>,
+    pub(crate) exports: Vec<Item>,
+    pub(crate) has_manifest: bool,
+    pub(crate) manifest: Manifest,
+}
+
+/// Reads and checks a module. All that can be said of it at once is said.
+pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, Vec<String>> {
+    if wasm.len() as u64 > LARGEST_MODULE {
+        return Err(vec![format!("the module has {} bytes, the most is {LARGEST_MODULE}", wasm.len())]);
+    }
+    if !wasm.starts_with(b"\0asm") {
+        return Err(vec!["not a Wasm module (it does not start with `\\0asm`)".to_owned()]);
+    }
+    if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
+        return Err(vec!["a component: this version runs core modules".to_owned()]);
+    }
+    let mut survey = Survey::default();
+    survey.walk(wasm).map_err(|error| vec![format!("malformed module: {}", error.message())])?;
+    if !survey.problems.is_empty() {
+        return Err(survey.problems);
+    }
+    let mut validator = Validator::new_with_features(features);
+    let types = validator.validate_all(wasm).map_err(|error| vec![format!("invalid module: {}", error.message())])?;
+    let manifest = survey.manifest.map(Manifest::parse).transpose().map_err(|error| vec![error])?;
+    let types = types.as_ref();
+    Ok(Facts {
+        digest: Digest::of(wasm),
+        bytes: wasm.len(),
+        functions: survey.functions,
+        memory_bytes: survey.memory_bytes,
+        has_start: survey.has_start,
+        imports: survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: imported(&types, ty) }).collect(),
+        exports: survey.exports.iter().map(|(name, kind, index)| exported(&types, name, *kind, *index)).collect(),
+        has_manifest: manifest.is_some(),
+        manifest: manifest.unwrap_or_default(),
+    })
+}
+
+/// What one walk over the sections collects.
+#[derive(Default)]
+struct Survey<'a> {
+    functions: u32,
+    memory_bytes: u64,
+    has_start: bool,
+    imports: Vec<(String, TypeRef)>,
+    exports: Vec<(String, ExternalKind, u32)>,
+    manifest: Option<&'a [u8]>,
+    problems: Vec<String>,
+}
+
+impl<'a> Survey<'a> {
+    fn walk(&mut self, wasm: &'a [u8]) -> wasmparser::Result<()> {
+        let mut bodies = 0;
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload? {
+                Payload::TypeSection(types) => self.at_most("types", types.count(), MOST_FUNCTIONS),
+                Payload::ImportSection(imports) => {
+                    self.at_most("imports", imports.count(), MOST_ITEMS);
+                    for import in imports.into_imports().take(MOST_ITEMS as usize) {
+                        let import = import?;
+                        self.functions += u32::from(matches!(import.ty, TypeRef::Func(_)));
+                        self.imports.push((format!("{}.{}", import.module, import.name), import.ty));
+                    }
+                }
+                Payload::FunctionSection(functions) => {
+                    self.functions = self.functions.saturating_add(functions.count());
+                    self.at_most("functions", self.functions, MOST_FUNCTIONS);
+                }
+                Payload::TableSection(tables) => self.at_most("tables", tables.count(), 4),
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        self.memory_bytes = self.memory_bytes.saturating_add(start_bytes(&memory?));
+                    }
+                }
+                Payload::GlobalSection(globals) => self.at_most("globals", globals.count(), MOST_ITEMS),
+                Payload::ExportSection(exports) => {
+                    self.at_most("exports", exports.count(), MOST_ITEMS);
+                    for export in exports.into_iter().take(MOST_ITEMS as usize) {
+                        let export = export?;
+                        self.exports.push((export.name.to_owned(), export.kind, export.index));
+                    }
+                }
+                Payload::StartSection { .. } => self.has_start = true,
+                Payload::ElementSection(elements) => self.at_most("element segments", elements.count(), MOST_ITEMS),
+                Payload::DataSection(data) => self.at_most("data segments", data.count(), MOST_ITEMS),
+                Payload::CodeSectionEntry(body) => {
+                    self.body(bodies, &body)?;
+                    bodies += 1;
+                }
+                Payload::CustomSection(section) if section.name() == SECTION => self.manifest(section.data()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn manifest(&mut self, data: &'a [u8]) {
+        if self.manifest.replace(data).is_some() {
+            self.problems.push(format!("more than one section `{SECTION}`"));
+        }
+    }
+
+    fn body(&mut self, index: u32, body: &FunctionBody<'_>) -> wasmparser::Result<()> {
+        let bytes = body.range().len();
+        if bytes > LARGEST_BODY {
+            self.problem(format!("function body {index} has {bytes} bytes, the most is {LARGEST_BODY}"));
+        }
+        let mut locals = 0u64;
+        for group in body.get_locals_reader()? {
+            locals += u64::from(group?.0);
+        }
+        if locals > MOST_LOCALS {
+            self.problem(format!("function body {index} has {locals} locals, the most is {MOST_LOCALS}"));
+        }
+        Ok(())
+    }
+
+    fn at_most(&mut self, what: &str, count: u32, most: u32) {
+        if count > most {
+            self.problem(format!("the module has {count} {what}, the most is {most}"));
+        }
+    }
+
+    /// A hostile module can break a bound in every function: some examples are enough.
+    fn problem(&mut self, problem: String) {
+        const EXAMPLES: usize = 20;
+        if self.problems.len() < EXAMPLES {
+            self.problems.push(problem);
+        }
+    }
+}
+
+fn start_bytes(memory: &MemoryType) -> u64 {
+    let page = 1u64 << memory.page_size_log2.unwrap_or(16);
+    memory.initial.saturating_mul(page)
+}
+
+fn imported(types: &wasmparser::types::TypesRef<'_>, ty: &TypeRef) -> String {
+    match ty {
+        TypeRef::Func(index) => signature(types[types.core_type_at_in_module(*index)].unwrap_func()),
+        TypeRef::Table(_) => "table".to_owned(),
+        TypeRef::Memory(_) => "memory".to_owned(),
+        TypeRef::Global(_) => "global".to_owned(),
+        _ => "another kind".to_owned(),
+    }
+}
+
+fn exported(types: &wasmparser::types::TypesRef<'_>, name: &str, kind: ExternalKind, index: u32) -> Item {
+    let of = match kind {
+        ExternalKind::Func => signature(types[types.core_function_at(index)].unwrap_func()),
+        ExternalKind::Table => "table".to_owned(),
+        ExternalKind::Memory => "memory".to_owned(),
+        ExternalKind::Global => "global".to_owned(),
+        _ => "another kind".to_owned(),
+    };
+    Item { name: name.to_owned(), of }
+}
+
+fn signature(function: &wasmparser::FuncType) -> String {
+    let list = |types: &[wasmparser::ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>();
+    function_text(&list(function.params()), &list(function.results()))
+}
+
+/// `func (i32, i32) -> i64`.
+pub(crate) fn function_text<T: AsRef<str>>(parameters: &[T], results: &[T]) -> String {
+    let joined = |types: &[T]| types.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match results {
+        [] => format!("func ({})", joined(parameters)),
+        [one] => format!("func ({}) -> {}", joined(parameters), one.as_ref()),
+        more => format!("func ({}) -> ({})", joined(parameters), joined(more)),
+    }
+}

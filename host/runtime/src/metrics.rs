@@ -1,0 +1,101 @@
+//! Counts of what a host has done, for whoever watches it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+
+use crate::decision::{Decision, PolicyReport};
+use crate::verdict::{Effect, FailureKind};
+
+/// A reading of the counters since the host was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Metrics {
+    /// Decisions that allow.
+    pub allowed: u64,
+    /// Decisions that wait for people.
+    pub reviews: u64,
+    /// Decisions that deny.
+    pub denied: u64,
+    /// Policies that gave no verdict, by kind; shadowed ones included.
+    pub failures: BTreeMap<FailureKind, u64>,
+    /// Failures that counted as less than deny because the set says so.
+    pub loosened_failures: u64,
+    /// Decisions that could not be recorded.
+    pub record_failures: u64,
+    /// Decisions that went out without a record because the set says so.
+    pub unrecorded: u64,
+    /// Log lines of guests that were dropped.
+    pub log_lines_dropped: u64,
+}
+
+const KINDS: [FailureKind; 11] = [
+    FailureKind::Fuel,
+    FailureKind::Memory,
+    FailureKind::Deadline,
+    FailureKind::Overload,
+    FailureKind::Trap,
+    FailureKind::BadOutput,
+    FailureKind::GuestError,
+    FailureKind::RefusedHostCall,
+    FailureKind::Cancelled,
+    FailureKind::Unavailable,
+    FailureKind::Unbound,
+];
+
+/// The counters behind [`Metrics`].
+#[derive(Default)]
+pub(crate) struct Counters {
+    effects: [AtomicU64; 3],
+    failures: [AtomicU64; KINDS.len()],
+    loosened_failures: AtomicU64,
+    pub(crate) record_failures: AtomicU64,
+    unrecorded: AtomicU64,
+    pub(crate) log_lines_dropped: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, decision: &Decision) {
+        self.effects[decision.effect() as usize].fetch_add(1, Relaxed);
+        if decision.record().is_none() && decision.effect() != Effect::Deny {
+            self.unrecorded.fetch_add(1, Relaxed);
+        }
+        decision.policies().iter().for_each(|report| self.count_failure(report, true));
+        decision.shadow().iter().for_each(|report| self.count_failure(report, false));
+    }
+
+    fn count_failure(&self, report: &PolicyReport, counts: bool) {
+        let Err(failure) = &report.outcome else { return };
+        self.failures[failure.kind as usize].fetch_add(1, Relaxed);
+        if counts && report.counted_as < Effect::Deny {
+            self.loosened_failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self) -> Metrics {
+        let [allowed, reviews, denied] = &self.effects;
+        let failures = KINDS.iter().zip(&self.failures).map(|(kind, count)| (*kind, count.load(Relaxed)));
+        Metrics {
+            allowed: allowed.load(Relaxed),
+            reviews: reviews.load(Relaxed),
+            denied: denied.load(Relaxed),
+            failures: failures.filter(|(_, count)| *count > 0).collect(),
+            loosened_failures: self.loosened_failures.load(Relaxed),
+            record_failures: self.record_failures.load(Relaxed),
+            unrecorded: self.unrecorded.load(Relaxed),
+            log_lines_dropped: self.log_lines_dropped.load(Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_counter_of_its_place() {
+        for (place, kind) in KINDS.iter().enumerate() {
+            assert_eq!(*kind as usize, place);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The right to go on, as a value: code behind a checkpoint takes a [`Permit`], so it cannot run without one.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::combine::{MergedEdit, MergedObligation};
+use crate::decision::Decision;
+use crate::json::{Value, write_text};
+use crate::verdict::Effect;
+
+/// One part of a request's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Who says it, such as `user`; empty where the caller did not say.
+    pub role: String,
+    /// Where it comes from: `system`, `user`, `model`, `tool` or `retrieved`; empty where the caller did not say.
+    pub origin: String,
+    /// The text.
+    pub text: String,
+}
+
+/// An allowed request with all edits made.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    body: String,
+    decision: Decision,
+}
+
+impl Permit {
+    pub(crate) fn new(decision: Decision) -> Permit {
+        Permit { body: edited(decision.request().root(), decision.edits()), decision }
+    }
+
+    /// The caller's request as JSON, edits made, everything else as the caller wrote it.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The content, edits made.
+    pub fn content(&self) -> Vec<Part> {
+        let document = crate::json::Document::parse(self.body.as_bytes(), usize::MAX).expect("edits keep JSON intact");
+        let text = |part: Value<'_>, key| part.get(key).and_then(Value::as_text).unwrap_or_default().into_owned();
+        let part = |part: Value<'_>| Part { role: text(part, "role"), origin: text(part, "origin"), text: text(part, "text") };
+        document.root().get("content").map_or_else(Vec::new, |content| content.items().map(part).collect())
+    }
+
+    /// What the caller has to do.
+    pub fn obligations(&self) -> &[MergedObligation] {
+        self.decision.obligations()
+    }
+
+    /// The decision behind it.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+}
+
+/// A decision that does not let the action go on.
+#[derive(Debug, Clone)]
+pub struct Denied {
+    decision: Box<Decision>,
+}
+
+impl Denied {
+    pub(crate) fn new(decision: Decision) -> Denied {
+        Denied { decision: Box::new(decision) }
+    }
+
+    /// The decision behind it: deny, or review.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = self.decision.decided_by().join("`, `");
+        match self.decision.effect() {
+            Effect::Review => write!(f, "held for review by `{by}`"),
+            _ => write!(f, "denied by `{by}`"),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// The request's text with each edit made inside the JSON text it points to.
+fn edited(root: Value<'_>, edits: &[MergedEdit]) -> String {
+    let (origin, _) = root.span();
+    let mut splices: Vec<(Range<usize>, String)> = Vec::new();
+    for same_place in edits.chunk_by(|a, b| a.edit.at == b.edit.at) {
+        let place = root.at(&same_place[0].edit.at).expect("edits were checked against this request");
+        let mut text = place.as_text().expect("edits were checked to point to text").into_owned();
+        for edit in same_place.iter().rev().map(|merged| &merged.edit) {
+            text.replace_range(edit.start as usize..edit.end as usize, &edit.replacement);
+        }
+        let mut json = Vec::new();
+        write_text(&text, &mut json);
+        let (start, end) = place.span();
+        splices.push((start - origin..end - origin, String::from_utf8(json).expect("JSON of text is UTF-8")));
+    }
+    splices.sort_by_key(|(span, _)| span.start);
+    let mut body = root.raw().to_owned();
+    for (span, json) in splices.into_iter().rev() {
+        body.replace_range(span, &json);
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+    use crate::verdict::Edit;
+
+    fn edit(at: &str, start: u32, end: u32, replacement: &str) -> MergedEdit {
+        let edit = Edit { at: at.into(), start, end, replacement: replacement.into() };
+        MergedEdit { edit, policies: vec!["p".into()] }
+    }
+
+    #[test]
+    fn edits_are_made_in_place_and_the_rest_stays_as_written() {
+        let body = r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
+        let document = Document::parse(body.as_bytes(), 64).unwrap();
+        let edits = [
+            edit("/content/0/text", 2, 6, "<A>"),
+            edit("/content/0/text", 9, 13, "<\"B\">"),
+            edit("/content/1/text", 0, 2, ""),
+            edit("/payload/iban", 0, 3, "*"),
+        ];
+        let expected = r#"{"payload": {"iban":"*\"x", "n":1.50}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
+        assert_eq!(edited(document.root(), &edits), expected);
+    }
+}

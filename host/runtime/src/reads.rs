@@ -1,0 +1,260 @@
+//! What a policy is given: only the parts of a request that its manifest reads, cut from the caller's own bytes.
+//!
+//! "This policy never saw the protected attribute" holds because the host never handed it over. Free-form parts are
+//! copied as the caller wrote them, so host, guest and auditor read the same digits.
+
+use std::collections::BTreeMap;
+
+use crate::json::{Kind, Value, segments, write_text};
+use crate::request::{FIELDS, Request};
+use crate::system::{Case, RegisteredContext};
+
+/// Deepest pointer in `reads`.
+const DEEPEST: usize = 16;
+
+/// The parts of a request a policy reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reads {
+    pointers: Vec<String>,
+    tree: Tree,
+}
+
+/// Selected members; an empty tree selects the whole value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Tree(BTreeMap<String, Tree>);
+
+impl Tree {
+    fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn insert(&mut self, segments: &[String], fresh: bool) {
+        let Some((first, rest)) = segments.split_first() else {
+            self.0.clear();
+            return;
+        };
+        if self.is_whole() && !fresh {
+            return;
+        }
+        let fresh = !self.0.contains_key(first);
+        self.0.entry(first.clone()).or_default().insert(rest, fresh);
+    }
+}
+
+impl Reads {
+    /// The whole request.
+    pub(crate) fn everything() -> Reads {
+        Reads { pointers: Vec::new(), tree: Tree::default() }
+    }
+
+    /// The parts at `pointers`, JSON pointers into the request through objects only.
+    ///
+    /// An array is read whole or not at all: cut out of it, an item would change its place, and with it what findings
+    /// and edits point to.
+    pub(crate) fn parse(pointers: &[String]) -> Result<Reads, String> {
+        let mut tree = Tree::default();
+        for (index, pointer) in pointers.iter().enumerate() {
+            let segments = segments(pointer).ok_or_else(|| format!("`{pointer}` is not a JSON pointer"))?;
+            match segments.first().map(String::as_str) {
+                None => return Ok(Reads { pointers: pointers.to_vec(), tree: Tree::default() }),
+                Some(first) if !FIELDS.contains(&first) => {
+                    return Err(format!("`{pointer}` points to no part of a request"));
+                }
+                Some("content" | "measures") if segments.len() > 1 => {
+                    return Err(format!("`{pointer}` points into an array, which is read whole or not at all"));
+                }
+                Some(_) if segments.len() > DEEPEST => {
+                    return Err(format!("`{pointer}` is deeper than {DEEPEST} levels"));
+                }
+                Some(_) => tree.insert(&segments, index == 0),
+            }
+        }
+        if tree.is_whole() {
+            return Err("`reads` is empty: leave it out to read the whole request".to_owned());
+        }
+        Ok(Reads { pointers: pointers.to_vec(), tree })
+    }
+
+    /// Whether nothing is held back.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.tree.is_whole()
+    }
+
+    /// The pointers as the manifest wrote them; none stands for the whole request.
+    pub(crate) fn pointers(&self) -> &[String] {
+        &self.pointers
+    }
+
+    /// The JSON a policy with these reads is given.
+    pub(crate) fn cut(&self, case: &Case<'_>) -> Vec<u8> {
+        let request = case.request;
+        let mut out = Writer::with_capacity(request.root().raw().len() + 160);
+        let wanted = |field: &str| match self.tree.0.get(field) {
+            Some(tree) => Some(tree),
+            None => self.is_everything().then_some(&self.tree),
+        };
+        out.open(b'{');
+        for (field, text) in filled(request) {
+            if let (Some(_), Some(text)) = (wanted(field), text) {
+                out.key(field);
+                write_text(&text, &mut out.bytes);
+            }
+        }
+        for field in &FIELDS[5..] {
+            let Some(tree) = wanted(field) else { continue };
+            let given = request.root().get(field);
+            match case.system.filter(|_| *field == "context") {
+                Some(system) => out.context(tree, given, system),
+                None => given.into_iter().for_each(|value| out.member(field, value, tree)),
+            }
+        }
+        out.close(b'}');
+        out.bytes
+    }
+}
+
+/// The fields whose values the host settles, in the order of [`FIELDS`].
+fn filled(request: &Request) -> [(&'static str, Option<String>); 5] {
+    [
+        ("id", Some(request.id().to_owned())),
+        ("checkpoint", Some(request.checkpoint().to_owned())),
+        ("tenant", Some(request.tenant().to_owned())),
+        ("system", request.system().map(str::to_owned)),
+        ("time", Some(request.time().to_string())),
+    ]
+}
+
+/// JSON under construction.
+struct Writer {
+    bytes: Vec<u8>,
+    /// Whether the innermost container holds nothing yet.
+    first: bool,
+}
+
+impl Writer {
+    fn with_capacity(capacity: usize) -> Writer {
+        Writer { bytes: Vec::with_capacity(capacity), first: true }
+    }
+
+    fn open(&mut self, bracket: u8) {
+        self.bytes.push(bracket);
+        self.first = true;
+    }
+
+    fn close(&mut self, bracket: u8) {
+        self.bytes.push(bracket);
+        self.first = false;
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.first {
+            self.bytes.push(b',');
+        }
+        self.first = false;
+        write_text(key, &mut self.bytes);
+        self.bytes.push(b':');
+    }
+
+    fn member(&mut self, key: &str, value: Value<'_>, tree: &Tree) {
+        if tree.is_whole() {
+            self.key(key);
+            self.bytes.extend_from_slice(value.raw().as_bytes());
+        } else if value.kind() == Kind::Object {
+            self.key(key);
+            self.open(b'{');
+            self.selected(value, tree);
+            self.close(b'}');
+        }
+    }
+
+    fn selected(&mut self, value: Value<'_>, tree: &Tree) {
+        for (key, value) in value.members() {
+            if let Some(tree) = tree.0.get(&*key) {
+                self.member(&key, value, tree);
+            }
+        }
+    }
+
+    /// The registered context, and the caller's keys that do not stand in it.
+    fn context(&mut self, tree: &Tree, given: Option<Value<'_>>, system: &RegisteredContext) {
+        self.key("context");
+        self.open(b'{');
+        for (key, json) in system.members() {
+            if tree.is_whole() || tree.0.contains_key(key) {
+                self.key(key);
+                self.bytes.extend_from_slice(json.as_bytes());
+            }
+        }
+        for (key, value) in given.iter().flat_map(|value| value.members()) {
+            match tree.0.get(&*key) {
+                _ if system.registers(&key) => {}
+                Some(subtree) => self.member(&key, value, subtree),
+                None if tree.is_whole() => self.member(&key, value, tree),
+                None => {}
+            }
+        }
+        self.close(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::System;
+
+    const REQUEST: &str = r#"{"checkpoint":"a.b","id":"r","time":"2026-01-01T00:00:00Z","system":"s",
+        "context":{"region":"eu","role":"boss","nested":{"keep":1.0,"drop":2}},"payload":{"n":1.50},"content":[{"text":"x"}]}"#;
+
+    fn cut(pointers: &[&str], registered: bool) -> String {
+        let request = Request::parse(REQUEST.as_bytes()).unwrap();
+        let system = System { deployed_in: vec!["DE".into()], role: Some("deployer".into()), ..System::default() };
+        let context = RegisteredContext::new(&system);
+        let case = Case { request: &request, system: registered.then_some(&context) };
+        let pointers: Vec<String> = pointers.iter().map(|p| (*p).to_owned()).collect();
+        let reads = if pointers.is_empty() { Reads::everything() } else { Reads::parse(&pointers).unwrap() };
+        String::from_utf8(reads.cut(&case)).unwrap()
+    }
+
+    #[test]
+    fn everything_is_the_callers_text_with_what_the_host_filled_in() {
+        let expected = r#"{"id":"r","checkpoint":"a.b","tenant":"default","system":"s","time":"2026-01-01T00:00:00Z","context":{"region":"eu","role":"boss","nested":{"keep":1.0,"drop":2}},"content":[{"text":"x"}],"payload":{"n":1.50}}"#;
+        assert_eq!(cut(&[], false), expected);
+        assert_eq!(cut(&[""], false), expected);
+    }
+
+    #[test]
+    fn only_what_is_read_is_given() {
+        let cases = [
+            (&["/content"][..], r#"{"content":[{"text":"x"}]}"#),
+            (&["/checkpoint", "/payload/n"], r#"{"checkpoint":"a.b","payload":{"n":1.50}}"#),
+            (&["/context/nested/keep", "/context/region"], r#"{"context":{"region":"eu","nested":{"keep":1.0}}}"#),
+            (&["/context/nested/keep", "/context/nested"], r#"{"context":{"nested":{"keep":1.0,"drop":2}}}"#),
+            (&["/context/nested", "/context/nested/keep"], r#"{"context":{"nested":{"keep":1.0,"drop":2}}}"#),
+            (&["/measures", "/payload/missing", "/context/region/deeper"], r#"{"context":{},"payload":{}}"#),
+        ];
+        for (pointers, expected) in cases {
+            assert_eq!(cut(pointers, false), expected, "{pointers:?}");
+        }
+    }
+
+    #[test]
+    fn registered_context_cannot_be_replaced() {
+        let expected = r#"{"context":{"deployed_in":["DE"],"role":"deployer","region":"eu"}}"#;
+        assert_eq!(cut(&["/context/deployed_in", "/context/role", "/context/region"], true), expected);
+        assert!(cut(&[], true).contains(r#""context":{"deployed_in":["DE"],"role":"deployer","region":"eu","nested":"#));
+    }
+
+    #[test]
+    fn pointers_that_mean_nothing_are_refused() {
+        for (pointer, message) in [
+            ("content", "not a JSON pointer"),
+            ("/contents", "no part of a request"),
+            ("/content/0", "into an array"),
+            ("/payload/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p", "deeper than 16"),
+        ] {
+            let error = Reads::parse(&[pointer.to_owned()]).unwrap_err();
+            assert!(error.contains(message), "{pointer}: {error}");
+        }
+        assert!(Reads::parse(&[]).unwrap_err().contains("empty"));
+    }
+}

@@ -1,0 +1,169 @@
+//! No decision without a record: the recorder writes the evidence of a ruling and makes the decision from it.
+//!
+//! A record is one JSON line: who asked what (as a digest), what each policy was given and logged, and the decision
+//! itself. Whether the ruling stands when it cannot be written is the checkpoint's word.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::combine::Ruling;
+use crate::decision::Decision;
+use crate::digest::Digest;
+use crate::hostcalls::Log;
+use crate::journal::{self, AppendError, Journal, JournalError};
+use crate::metrics::Counters;
+use crate::set::{Checkpoint, Durability, WhenRecordFails};
+use crate::verdict::{Effect, Verdict};
+
+/// Where records go.
+#[derive(Debug)]
+pub struct Recorder {
+    journal: Journal,
+    host: String,
+}
+
+/// A folder that cannot take records: another process has it, or it cannot be read or written.
+#[derive(Debug)]
+pub struct RecorderError(JournalError);
+
+impl std::fmt::Display for RecorderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for RecorderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Recorder {
+    /// JSON lines in files of a folder, made if it is missing; a torn last line is repaired, numbering goes on.
+    ///
+    /// One process at a time. Records are named after this machine's host name.
+    ///
+    /// # Errors
+    /// The folder cannot be made, read or written, or another process records there.
+    pub fn jsonl(folder: impl AsRef<Path>) -> Result<Recorder, RecorderError> {
+        Recorder::jsonl_as(&host_name(), folder)
+    }
+
+    /// As [`Recorder::jsonl`], with a name of your own for the host.
+    ///
+    /// # Errors
+    /// As [`Recorder::jsonl`].
+    pub fn jsonl_as(host: &str, folder: impl AsRef<Path>) -> Result<Recorder, RecorderError> {
+        let journal = Journal::open(folder.as_ref(), host).map_err(RecorderError)?;
+        Ok(Recorder { journal, host: host.to_owned() })
+    }
+
+    /// The last `capacity` records, in memory: for tests and trials.
+    pub fn memory(capacity: usize) -> Recorder {
+        Recorder { journal: Journal::memory(capacity), host: "memory".to_owned() }
+    }
+
+    /// Numbers records and forgets them: the floor to measure recording against. Never for decisions that matter.
+    pub fn discard() -> Recorder {
+        Recorder { journal: Journal::discard(), host: "discard".to_owned() }
+    }
+
+    /// The records that [`Recorder::memory`] keeps, oldest first; empty for files, which are theirs to read.
+    pub fn lines(&self) -> Vec<String> {
+        self.journal.lines()
+    }
+
+    /// Writes out what is buffered and waits until it is on the disk.
+    pub(crate) fn flush(&self) -> Result<(), AppendError> {
+        self.journal.flush()
+    }
+
+    /// Records a ruling; the answer is what its caller may act on.
+    pub(crate) async fn record(
+        &self,
+        mut decision: Decision,
+        evidence: Evidence<'_>,
+        checkpoint: Checkpoint,
+        counters: &Counters,
+    ) -> Decision {
+        let body = evidence.body(&decision);
+        match self.journal.append(&body, durability(checkpoint)).await {
+            Ok(sequence) => decision.record = Some(format!("{}/{sequence}", self.host)),
+            Err(_) => {
+                counters.record_failures.fetch_add(1, Relaxed);
+                if checkpoint.when_record_fails == WhenRecordFails::Deny {
+                    decision.ruling = Ruling::by_host(Effect::Deny, "record");
+                }
+            }
+        }
+        counters.count(&decision);
+        decision
+    }
+
+    /// Records what became of a request whose caller has gone; nobody waits for it.
+    pub(crate) fn record_abandoned(&self, decision: &Decision, evidence: Evidence<'_>, counters: &Counters) {
+        if self.journal.append_now(&evidence.body(decision)).is_err() {
+            counters.record_failures.fetch_add(1, Relaxed);
+        }
+        counters.count(decision);
+    }
+}
+
+/// What a record says beside the decision.
+#[derive(Serialize)]
+pub(crate) struct Evidence<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) at: Timestamp,
+    /// Digest of the request as the policies saw it, what the host filled in included.
+    pub(crate) request_digest: Digest,
+    pub(crate) time: Timestamp,
+    pub(crate) policies: Vec<PolicyEvidence<'a>>,
+}
+
+/// What a record says about one policy beside its report in the decision.
+#[derive(Serialize)]
+pub(crate) struct PolicyEvidence<'a> {
+    pub(crate) name: &'a str,
+    /// JSON pointers of what it was given; none for the whole request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reads: Option<&'a [String]>,
+    /// Digest of the bytes it was given; none where they are those of `request_digest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) given: Option<Digest>,
+    /// Its whole verdict, where it said more than an effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verdict: Option<&'a Verdict>,
+    #[serde(flatten)]
+    pub(crate) log: &'a Log,
+}
+
+impl Evidence<'_> {
+    /// The record's members without braces, as the journal takes them.
+    fn body(&self, decision: &Decision) -> Vec<u8> {
+        let mut body = serde_json::to_vec(self).expect("evidence always serialises into memory");
+        body.remove(0);
+        body.pop();
+        body.extend_from_slice(b",\"decision\":");
+        serde_json::to_writer(&mut body, decision).expect("a decision always serialises into memory");
+        body
+    }
+}
+
+fn durability(checkpoint: Checkpoint) -> journal::Durability {
+    match checkpoint.durability {
+        Durability::Strict => journal::Durability::Strict,
+        Durability::Group => journal::Durability::Group,
+        Durability::Async => journal::Durability::Async,
+    }
+}
+
+/// The kernel's name for this machine, in the characters a record's name may have.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' };
+    let name: String = name.trim().chars().map(plain).take(64).collect();
+    if name.is_empty() { "host".to_owned() } else { name }
+}

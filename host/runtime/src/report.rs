@@ -1,0 +1,194 @@
+//! What is wrong with a policy set: everything at once, in the words of whoever wrote it.
+//!
+//! A [`Report`] prints as compilers do, one error after the other, each with its place and, where we know one, a
+//! way out. It is also what `--json` prints.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Why a set was refused: all errors of its text and all errors of loading its policies.
+///
+/// While there is a report there is no new generation; the former one stays in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Errors in the text of the set, in the order of the text.
+    pub set: Vec<SetError>,
+    /// Policies that could not be loaded.
+    pub load: Vec<LoadError>,
+}
+
+/// One error in the text of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetError {
+    /// The file as its reader named it.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// How to put it right, where we know.
+    pub help: Option<String>,
+}
+
+/// One policy that could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadError {
+    /// The policy's name in the set.
+    pub policy: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to put it right, where we know.
+    pub help: Option<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.load.is_empty()
+    }
+}
+
+impl From<Vec<SetError>> for Report {
+    fn from(set: Vec<SetError>) -> Self {
+        Report { set, load: Vec::new() }
+    }
+}
+
+impl From<Vec<LoadError>> for Report {
+    fn from(load: Vec<LoadError>) -> Self {
+        Report { set: Vec::new(), load }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = self.set.iter().map(|error| error as &dyn fmt::Display);
+        let load = self.load.iter().map(|error| error as &dyn fmt::Display);
+        for (position, error) in set.chain(load).enumerate() {
+            if position > 0 {
+                writeln!(f)?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", plain(&self.file), self.line, self.column, plain(&self.message))?;
+        write_help(f, self.help.as_deref())
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy {}: {}", quoted(&self.policy), plain(&self.message))?;
+        write_help(f, self.help.as_deref())
+    }
+}
+
+impl std::error::Error for Report {}
+impl std::error::Error for SetError {}
+impl std::error::Error for LoadError {}
+
+fn write_help(f: &mut fmt::Formatter<'_>, help: Option<&str>) -> fmt::Result {
+    match help {
+        Some(help) => write!(f, "\n  help: {}", plain(help)),
+        None => Ok(()),
+    }
+}
+
+/// Longest text that a message repeats, in characters: no name is longer.
+const QUOTED_CHARACTERS: usize = 128;
+
+/// Somebody else's text inside a message: in backticks, harmless to a terminal, cut where it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(QUOTED_CHARACTERS).map(harmless).collect();
+    if text.chars().nth(QUOTED_CHARACTERS).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}
+
+/// A text without anything a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(harmless).collect()
+}
+
+/// Control characters move the cursor and paint; the marks of text direction reorder what a reader sees.
+fn harmless(character: char) -> char {
+    let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if character.is_control() || reorders { char::REPLACEMENT_CHARACTER } else { character }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            set: vec![
+                SetError {
+                    file: "weir.toml".into(),
+                    line: 14,
+                    column: 9,
+                    message: "unknown key `grant`".into(),
+                    help: Some("did you mean `grants`?".into()),
+                },
+                SetError {
+                    file: "weir.toml".into(),
+                    line: 20,
+                    column: 1,
+                    message: "duplicate key `pii`".into(),
+                    help: None,
+                },
+            ],
+            load: vec![LoadError { policy: "pii".into(), message: "no module `a.wasm`".into(), help: None }],
+        }
+    }
+
+    #[test]
+    fn prints_as_compilers_do() {
+        let expected = "weir.toml:14:9: unknown key `grant`\n  help: did you mean `grants`?\n\
+                        weir.toml:20:1: duplicate key `pii`\n\
+                        policy `pii`: no module `a.wasm`";
+        assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn serializes_every_field() {
+        let json = serde_json::to_value(report()).unwrap();
+        let expected = serde_json::json!({
+            "set": [
+                {"file": "weir.toml", "line": 14, "column": 9, "message": "unknown key `grant`", "help": "did you mean `grants`?"},
+                {"file": "weir.toml", "line": 20, "column": 1, "message": "duplicate key `pii`", "help": null},
+            ],
+            "load": [{"policy": "pii", "message": "no module `a.wasm`", "help": null}],
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_replaced() {
+        assert_eq!(quoted("a\u{1b}[2Jb\n\u{202e}c"), "`a\u{fffd}[2Jb\u{fffd}\u{fffd}c`");
+        let error = LoadError { policy: "p".into(), message: "x\ry".into(), help: Some("\u{7}".into()) };
+        assert_eq!(error.to_string(), "policy `p`: x\u{fffd}y\n  help: \u{fffd}");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(quoted(&"ä".repeat(128)), format!("`{}`", "ä".repeat(128)));
+        assert_eq!(quoted(&"ä".repeat(129)), format!("`{}…`", "ä".repeat(128)));
+    }
+
+    #[test]
+    fn an_empty_report_prints_nothing() {
+        assert!(Report::default().is_empty());
+        assert_eq!(Report::default().to_string(), "");
+        assert!(!report().is_empty());
+    }
+}
