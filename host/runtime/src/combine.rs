@@ -109,7 +109,12 @@ pub(crate) fn combine(judged: &[Judged<'_>], unbound: Effect) -> Ruling {
 fn findings(verdicts: &[(&str, &Verdict)]) -> Vec<PolicyFinding> {
     let of = |(policy, verdict): &(&str, &Verdict)| {
         let policy = (*policy).to_owned();
-        verdict.findings.iter().cloned().map(move |finding| PolicyFinding { policy: policy.clone(), finding }).collect::<Vec<_>>()
+        verdict
+            .findings
+            .iter()
+            .cloned()
+            .map(move |finding| PolicyFinding { policy: policy.clone(), finding })
+            .collect::<Vec<_>>()
     };
     verdicts.iter().flat_map(of).collect()
 }
@@ -274,8 +279,8 @@ mod tests {
             end: start + length,
             replacement,
         });
-        let obligation = ("[a-c]", prop::collection::vec("[r-t]", 0..3))
-            .prop_map(|(name, because)| Obligation { name, because });
+        let obligation =
+            ("[a-c]", prop::collection::vec("[r-t]", 0..3)).prop_map(|(name, because)| Obligation { name, because });
         (
             effect(),
             prop::collection::vec(finding, 0..3),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy};
 
 use crate::set::Limits;
 use ticker::Ticker;
@@ -31,16 +31,6 @@ pub(crate) const TABLE_ELEMENTS: usize = 10_000;
 const TABLES: u32 = 4;
 /// Largest memory a policy's limit may allow; [`Limits`] holds the same bound.
 const LARGEST_MEMORY: usize = 256 << 20;
-
-/// Proposals a guest may use: what today's compilers emit. Everything else is attack surface.
-pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM1
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::REFERENCE_TYPES)
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::EXTENDED_CONST);
 
 /// The engine all modules of a host are compiled for and run in.
 pub(crate) struct Engine {

@@ -51,7 +51,7 @@ impl<'a> Evaluation<'a> {
         request: Request,
     ) -> Evaluation<'a> {
         let case = generation.case(&request);
-        let (selected, encoded) = (generation.select(&case), Reads::everything().cut(&case));
+        let (selected, encoded) = (generation.select(&case), Reads::default().cut(&case));
         let judged = Vec::with_capacity(selected.len());
         Evaluation { generation, recorder, counters, request, encoded, selected, judged, recorded: false }
     }
@@ -89,7 +89,9 @@ impl<'a> Evaluation<'a> {
             Ok(Answer::Verdict(verdict)) => Ok(verdict),
             Ok(Answer::Error(text)) => Err(Failure::new(FailureKind::GuestError, text)),
             Err(error) if error.pointer.is_empty() => Err(Failure::new(FailureKind::BadOutput, error.message)),
-            Err(error) => Err(Failure::new(FailureKind::BadOutput, format!("at `{}`: {}", error.pointer, error.message))),
+            Err(error) => {
+                Err(Failure::new(FailureKind::BadOutput, format!("at `{}`: {}", error.pointer, error.message)))
+            }
         }
     }
 

@@ -34,11 +34,11 @@ pub(crate) const HOST_FUNCTIONS: [HostFunction; 1] =
 
 /// A line a guest logged, fit for one line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogLine {
+pub(crate) struct LogLine {
     /// `error`, `warn`, `info` or `debug`.
-    pub level: &'static str,
+    pub(crate) level: &'static str,
     /// The text, without control characters.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// What a guest logged during one evaluation.

@@ -9,8 +9,18 @@ use wasmparser::{ExternalKind, FunctionBody, MemoryType, Parser, Payload, TypeRe
 use crate::digest::Digest;
 use crate::manifest::{Manifest, SECTION};
 
+/// Proposals a guest may use: what today's compilers emit. Everything else is attack surface.
+const FEATURES: WasmFeatures = WasmFeatures::WASM1
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::EXTENDED_CONST);
+
 /// Largest module file, in bytes.
-pub const LARGEST_MODULE: u64 = 8 << 20;
+pub(crate) const LARGEST_MODULE: u64 = 8 << 20;
 /// Most functions, defined and imported.
 const MOST_FUNCTIONS: u32 = 20_000;
 /// Largest body of one function, in bytes.
@@ -22,30 +32,50 @@ const MOST_ITEMS: u32 = 10_000;
 
 /// An import or export: its name and type, as text for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Item {
+pub struct Item {
     /// `module.name` for imports, `name` for exports.
-    pub(crate) name: String,
+    pub name: String,
     /// Such as `func (i32, i32) -> i64`, or `memory`.
-    pub(crate) of: String,
+    #[serde(rename = "type")]
+    pub of: String,
 }
 
-/// The facts of one module.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    pub(crate) digest: Digest,
-    pub(crate) bytes: usize,
-    pub(crate) functions: u32,
+/// The facts of one module, found without running it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// Digest of the file.
+    pub digest: Digest,
+    /// Its length.
+    pub bytes: usize,
+    /// Functions, imported ones included.
+    pub functions: u32,
     /// Bytes of memory it starts with.
-    pub(crate) memory_bytes: u64,
-    pub(crate) has_start: bool,
-    pub(crate) imports: Vec<Item>,
-    pub(crate) exports: Vec<Item>,
-    pub(crate) has_manifest: bool,
-    pub(crate) manifest: Manifest,
+    pub memory_bytes: u64,
+    /// Whether it runs something when it is instantiated.
+    pub has_start: bool,
+    /// What it wants from the host.
+    pub imports: Vec<Item>,
+    /// What it offers.
+    pub exports: Vec<Item>,
+    /// Why it cannot be a policy of the core ABI; empty where it can. Capabilities are the set's to grant.
+    pub problems: Vec<String>,
+    /// Its own description; none where it has no section `weir:manifest`.
+    pub manifest: Option<Manifest>,
 }
 
-/// Reads and checks a module. All that can be said of it at once is said.
-pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, Vec<String>> {
+/// Looks at a module without compiling or running it.
+///
+/// # Errors
+/// What keeps it from being a module this host would compile.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
+    let mut inspection = survey(wasm)?;
+    let problems = crate::abi::core::check(&inspection, |_| true);
+    inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
+    Ok(inspection)
+}
+
+/// Reads and checks a module, its ABI aside. All that can be said of it at once is said.
+pub(crate) fn survey(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     if wasm.len() as u64 > LARGEST_MODULE {
         return Err(vec![format!("the module has {} bytes, the most is {LARGEST_MODULE}", wasm.len())]);
     }
@@ -60,20 +90,24 @@ pub(crate) fn inspect(wasm: &[u8], features: WasmFeatures) -> Result<Facts, Vec<
     if !survey.problems.is_empty() {
         return Err(survey.problems);
     }
-    let mut validator = Validator::new_with_features(features);
+    let mut validator = Validator::new_with_features(FEATURES);
     let types = validator.validate_all(wasm).map_err(|error| vec![format!("invalid module: {}", error.message())])?;
     let manifest = survey.manifest.map(Manifest::parse).transpose().map_err(|error| vec![error])?;
     let types = types.as_ref();
-    Ok(Facts {
+    Ok(Inspection {
         digest: Digest::of(wasm),
         bytes: wasm.len(),
         functions: survey.functions,
         memory_bytes: survey.memory_bytes,
         has_start: survey.has_start,
-        imports: survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: imported(&types, ty) }).collect(),
+        imports: survey
+            .imports
+            .iter()
+            .map(|(name, ty)| Item { name: name.clone(), of: imported(&types, ty) })
+            .collect(),
         exports: survey.exports.iter().map(|(name, kind, index)| exported(&types, name, *kind, *index)).collect(),
-        has_manifest: manifest.is_some(),
-        manifest: manifest.unwrap_or_default(),
+        problems: Vec::new(),
+        manifest,
     })
 }
 

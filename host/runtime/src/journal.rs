@@ -41,20 +41,10 @@ use self::commit::{Follower, Shared, Submitted, Wish};
 pub use self::error::{AppendError, JournalError};
 use self::segment::{Segment, Writer};
 use self::volatile::{Discard, Memory};
+use crate::set::Durability;
 
 /// The longest line, framing included: a record is a description of a ruling, not its payload.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
-
-/// How safe a record is when [`Journal::append`] answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Survives power loss: answered after the `fdatasync` that covers the record.
-    Strict,
-    /// Survives `kill -9`: answered after `write(2)`; power loss may take the last 10 ms.
-    Group,
-    /// In memory: answered once buffered, written with the next batch or within 10 ms.
-    Async,
-}
 
 /// The sizes and times of a journal.
 #[derive(Clone, Debug)]

@@ -62,8 +62,8 @@ impl Document {
     /// Reads `bytes`; containers nested deeper than `max_depth` are refused.
     pub(crate) fn parse(bytes: &[u8], max_depth: usize) -> Result<Document, JsonError> {
         let at_root = |message: String| JsonError { pointer: String::new(), message };
-        let text = std::str::from_utf8(bytes)
-            .map_err(|e| at_root(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|e| at_root(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
         if u32::try_from(text.len()).is_err() {
             return Err(at_root("longer than 4 GiB".to_owned()));
         }
@@ -267,8 +267,7 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 /// A short, printable piece of somebody else's text for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut short: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }
@@ -355,7 +354,10 @@ mod tests {
     fn unknown_keys_suggest_the_nearest() {
         let document = Document::parse(br#"{"effct":1}"#, 64).unwrap();
         let error = document.root().fields(&Path::Root, ["effect", "findings"]).err().unwrap();
-        assert_eq!((error.pointer.as_str(), error.message.as_str()), ("/effct", "unknown key `effct`, did you mean `effect`?"));
+        assert_eq!(
+            (error.pointer.as_str(), error.message.as_str()),
+            ("/effct", "unknown key `effct`, did you mean `effect`?")
+        );
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -66,19 +66,14 @@ pub(crate) fn load(source: &Source) -> Result<Bundle, Report> {
     }
 }
 
-fn bundle(
-    file: String,
-    text: &str,
-    read: impl Fn(&str) -> Result<Vec<u8>, String>,
-) -> Result<Bundle, Report> {
+fn bundle(file: String, text: &str, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Bundle, Report> {
     let set = set::parse(&file, text)?;
     let mut modules = BTreeMap::new();
     for binding in &set.policies {
         modules.entry(binding.module.clone()).or_insert_with(|| read(&binding.module));
     }
-    let parts = modules.iter().flat_map(|(path, bytes)| {
-        [path.as_bytes(), bytes.as_ref().map_or(&[][..], Vec::as_slice)]
-    });
+    let parts =
+        modules.iter().flat_map(|(path, bytes)| [path.as_bytes(), bytes.as_ref().map_or(&[][..], Vec::as_slice)]);
     let digest = Digest::of_parts(std::iter::once(text.as_bytes()).chain(parts));
     Ok(Bundle { file, set, modules, digest })
 }
@@ -178,7 +173,8 @@ mod tests {
     #[test]
     fn the_digest_covers_the_text_and_every_module() {
         let set = "set = \"s\"\n[policies.p]\nmodule = \"p.wasm\"\n";
-        let digest = |text: &str, bytes: &[u8]| load(&Source::memory(text, [("p.wasm", bytes)])).ok().map(|b| b.digest);
+        let digest =
+            |text: &str, bytes: &[u8]| load(&Source::memory(text, [("p.wasm", bytes)])).ok().map(|b| b.digest);
         let base = digest(set, b"1");
         assert!(base.is_some());
         assert_eq!(base, digest(set, b"1"));

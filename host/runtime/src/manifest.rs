@@ -1,5 +1,8 @@
 //! What a module says about itself, in its custom section `weir:manifest`: read without running anything.
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use crate::json::{Document, JsonError, Kind, Path, Value};
 use crate::reads::Reads;
 
@@ -9,36 +12,39 @@ pub(crate) const SECTION: &str = "weir:manifest";
 const DEPTH: usize = 80;
 
 /// A module's own description; every part is optional and has the default of a module without a manifest.
-#[derive(Debug, Clone)]
-pub(crate) struct Manifest {
-    pub(crate) name: Option<String>,
-    pub(crate) version: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) abi: Option<String>,
-    /// Where the policy is meant to run, for sets that do not say; none: everywhere.
-    pub(crate) checkpoints: Option<Vec<String>>,
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Manifest {
+    /// The policy's name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// What it does, in a sentence.
+    pub description: Option<String>,
+    /// The ABI it is written for.
+    pub abi: Option<String>,
+    /// Where it is meant to run, for sets that do not say; none: everywhere.
+    pub checkpoints: Option<Vec<String>>,
+    /// JSON pointers of what it is given.
     pub(crate) reads: Reads,
-    /// JSON Schema of the configuration.
-    pub(crate) config: Option<serde_json::Value>,
-    pub(crate) grants: Vec<String>,
-    /// Requests that the policy must be able to judge.
-    pub(crate) samples: Vec<String>,
+    /// JSON Schema (draft 2020-12) of its configuration.
+    pub config: Option<serde_json::Value>,
+    /// Capabilities it wants.
+    pub grants: Vec<String>,
+    /// Requests it must be able to judge, as written.
+    #[serde(serialize_with = "as_json")]
+    pub samples: Vec<String>,
 }
 
-impl Default for Manifest {
-    fn default() -> Manifest {
-        Manifest {
-            name: None,
-            version: None,
-            description: None,
-            abi: None,
-            checkpoints: None,
-            reads: Reads::everything(),
-            config: None,
-            grants: Vec::new(),
-            samples: Vec::new(),
-        }
+impl Manifest {
+    /// JSON pointers of what the policy is given; empty for the whole request.
+    pub fn reads(&self) -> &[String] {
+        self.reads.pointers()
     }
+}
+
+fn as_json<S: serde::Serializer>(samples: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    let raw = |sample: &String| RawValue::from_string(sample.clone()).expect("samples were cut from checked JSON");
+    serializer.collect_seq(samples.iter().map(raw))
 }
 
 impl Manifest {
@@ -57,10 +63,13 @@ fn manifest(bytes: &[u8]) -> Result<Manifest, JsonError> {
     let keys = ["name", "version", "description", "abi", "checkpoints", "reads", "config", "grants", "samples"];
     let [name, version, description, abi, checkpoints, reads, config, grants, samples] =
         document.root().fields(&at, keys)?;
-    let text = |value: Option<Value<'_>>, key| value.map(|v| v.text(&at.key(key)).map(|t| t.into_owned())).transpose();
+    let text =
+        |value: Option<Value<'_>>, key| value.map(|v| v.text(&at.key(key)).map(|t| t.into_owned())).transpose();
     let reads = reads.map(|value| texts(value, &at.key("reads"))).transpose()?;
     let schema = |value: Value<'_>| match value.kind() {
-        Kind::Object | Kind::Bool => serde_json::from_str(value.raw()).map_err(|e| at.key("config").error(e.to_string())),
+        Kind::Object | Kind::Bool => {
+            serde_json::from_str(value.raw()).map_err(|e| at.key("config").error(e.to_string()))
+        }
         _ => Err(at.key("config").error("expected a JSON Schema")),
     };
     Ok(Manifest {
@@ -69,7 +78,7 @@ fn manifest(bytes: &[u8]) -> Result<Manifest, JsonError> {
         description: text(description, "description")?,
         abi: text(abi, "abi")?,
         checkpoints: checkpoints.map(|value| texts(value, &at.key("checkpoints"))).transpose()?,
-        reads: reads.map_or(Ok(Reads::everything()), |pointers| {
+        reads: reads.map_or(Ok(Reads::default()), |pointers| {
             Reads::parse(&pointers).map_err(|message| at.key("reads").error(message))
         })?,
         config: config.map(schema).transpose()?,

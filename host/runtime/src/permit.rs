@@ -38,9 +38,14 @@ impl Permit {
 
     /// The content, edits made.
     pub fn content(&self) -> Vec<Part> {
-        let document = crate::json::Document::parse(self.body.as_bytes(), usize::MAX).expect("edits keep JSON intact");
+        let document =
+            crate::json::Document::parse(self.body.as_bytes(), usize::MAX).expect("edits keep JSON intact");
         let text = |part: Value<'_>, key| part.get(key).and_then(Value::as_text).unwrap_or_default().into_owned();
-        let part = |part: Value<'_>| Part { role: text(part, "role"), origin: text(part, "origin"), text: text(part, "text") };
+        let part = |part: Value<'_>| Part {
+            role: text(part, "role"),
+            origin: text(part, "origin"),
+            text: text(part, "text"),
+        };
         document.root().get("content").map_or_else(Vec::new, |content| content.items().map(part).collect())
     }
 
@@ -120,7 +125,8 @@ mod tests {
 
     #[test]
     fn edits_are_made_in_place_and_the_rest_stays_as_written() {
-        let body = r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
+        let body =
+            r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
         let document = Document::parse(body.as_bytes(), 64).unwrap();
         let edits = [
             edit("/content/0/text", 2, 6, "<A>"),
@@ -128,7 +134,8 @@ mod tests {
             edit("/content/1/text", 0, 2, ""),
             edit("/payload/iban", 0, 3, "*"),
         ];
-        let expected = r#"{"payload": {"iban":"*\"x", "n":1.50}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
+        let expected =
+            r#"{"payload": {"iban":"*\"x", "n":1.50}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
         assert_eq!(edited(document.root(), &edits), expected);
     }
 }

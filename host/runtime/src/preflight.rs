@@ -11,12 +11,12 @@ use wasmtime::Module;
 
 use crate::abi;
 use crate::digest::Digest;
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::generation::{Generation, Policy};
-use crate::inspect::{Facts, inspect};
+use crate::inspect::{Inspection, survey};
 use crate::instance::Template;
 use crate::loader::Bundle;
-use crate::reads::Reads;
+use crate::manifest::Manifest;
 use crate::report::{LoadError, Report, SetError};
 use crate::request::{Request, RequestLimits};
 use crate::schema::ConfigSchema;
@@ -91,9 +91,9 @@ pub(crate) fn prepare(engine: &Arc<Engine>, bundle: Bundle) -> Result<(Generatio
     Ok((Generation::new(&bundle.set, bundle.digest, policies, scopes), plan))
 }
 
-fn inspect_all(bundle: &Bundle) -> BTreeMap<&str, Result<Facts, Vec<String>>> {
+fn inspect_all(bundle: &Bundle) -> BTreeMap<&str, Result<Inspection, Vec<String>>> {
     let facts = |bytes: &Result<Vec<u8>, String>| match bytes {
-        Ok(bytes) => inspect(bytes, engine::FEATURES),
+        Ok(bytes) => survey(bytes),
         Err(error) => Err(vec![error.clone()]),
     };
     bundle.modules.iter().map(|(path, bytes)| (path.as_str(), facts(bytes))).collect()
@@ -109,15 +109,16 @@ fn prepare_policy(
     engine: &Arc<Engine>,
     bundle: &Bundle,
     binding: &Binding,
-    facts: &Result<Facts, Vec<String>>,
+    facts: &Result<Inspection, Vec<String>>,
     compiled: &mut Compiled,
 ) -> Result<Prepared, Report> {
     let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
-    let facts = facts.as_ref().map_err(|problems| {
-        Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>())
-    })?;
-    let config = effective_config(binding);
-    check(bundle, binding, facts)?;
+    let facts = facts
+        .as_ref()
+        .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
+    let config = canonical_json(&binding.config);
+    let manifest = facts.manifest.clone().unwrap_or_default();
+    check(bundle, binding, facts, &manifest)?;
     let module = match compiled.get(&facts.digest) {
         Some(module) => module.clone(),
         None => {
@@ -129,8 +130,8 @@ fn prepare_policy(
     };
     let template = Template::new(Arc::clone(engine), &module, &binding.grants, binding.limits, &config)
         .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
-    let sample_fuel = rehearse(&template, facts, &facts.manifest.reads).map_err(refused)?;
-    let checkpoints = checkpoints(binding, facts);
+    let sample_fuel = rehearse(&template, &manifest).map_err(refused)?;
+    let checkpoints = checkpoints(binding, &manifest);
     Ok(Prepared {
         planned: PlannedPolicy {
             name: binding.name.clone(),
@@ -138,8 +139,8 @@ fn prepare_policy(
             digest: facts.digest,
             mode: binding.mode.as_str(),
             checkpoints: checkpoints.iter().map(ToString::to_string).collect(),
-            reads: facts.manifest.reads.pointers().to_vec(),
-            samples: facts.manifest.samples.len(),
+            reads: manifest.reads.pointers().to_vec(),
+            samples: manifest.samples.len(),
             sample_fuel,
             fuel_limit: binding.limits.fuel,
         },
@@ -150,35 +151,31 @@ fn prepare_policy(
             config: Digest::of(config.as_bytes()),
             shadow: binding.mode == Mode::Shadow,
             on_failure: binding.on_failure.clone(),
-            reads: facts.manifest.reads.clone(),
+            reads: manifest.reads.clone(),
             template,
         },
     })
 }
 
-/// The configuration as guests get it, with a stable digest.
-fn effective_config(binding: &Binding) -> String {
-    canonical_json(&binding.config)
-}
-
 /// Where a policy applies: the set's word, else the manifest's, else everywhere.
-fn checkpoints(binding: &Binding, facts: &Facts) -> Vec<Pattern> {
-    let own = || facts.manifest.checkpoints.iter().flatten().map(|name| Pattern::new(name.as_str())).collect::<Vec<_>>();
+fn checkpoints(binding: &Binding, manifest: &Manifest) -> Vec<Pattern> {
+    let own = || manifest.checkpoints.iter().flatten().map(|name| Pattern::new(name.as_str())).collect::<Vec<_>>();
     let checkpoints = binding.checkpoints.clone().unwrap_or_else(own);
     if checkpoints.is_empty() { vec![Pattern::new("*")] } else { checkpoints }
 }
 
 /// Everything that can be checked without compiling.
-fn check(bundle: &Bundle, binding: &Binding, facts: &Facts) -> Result<(), Report> {
+fn check(bundle: &Bundle, binding: &Binding, facts: &Inspection, manifest: &Manifest) -> Result<(), Report> {
     let mut report = Report::default();
     let policy = || binding.name.clone();
-    let mut refuse = |message: String, help: Option<String>| report.load.push(LoadError { policy: policy(), message, help });
+    let mut refuse =
+        |message: String, help: Option<String>| report.load.push(LoadError { policy: policy(), message, help });
     let problems = abi::core::check(facts, |grant| binding.grants.contains(&grant));
     problems.into_iter().for_each(|(message, help)| refuse(message, help));
     if binding.grants.contains(&Grant::State) {
         refuse("the capability `state` is not known by this version".to_owned(), None);
     }
-    for wanted in &facts.manifest.grants {
+    for wanted in &manifest.grants {
         if !binding.grants.iter().any(|grant| grant.as_str() == wanted) {
             let help = format!("if the policy may use it, add it to its grants: grants = [\"{wanted}\"]");
             refuse(format!("its manifest asks for the capability `{wanted}`, which is not granted"), Some(help));
@@ -188,14 +185,24 @@ fn check(bundle: &Bundle, binding: &Binding, facts: &Facts) -> Result<(), Report
         let (has, limit) = (facts.memory_bytes, binding.limits.memory_bytes);
         refuse(format!("its memory starts with {has} bytes, the limit is {limit} (limit `memory`)"), None);
     }
-    let bad = facts.manifest.checkpoints.iter().flatten().filter(|name| *name != "*" && !is_checkpoint_name(name));
-    bad.for_each(|name| refuse(format!("its manifest names the checkpoint `{}`, which is no dotted name", crate::json::excerpt(name)), None));
-    report.set = config_errors(bundle, binding, facts, &mut report.load);
+    let bad = manifest.checkpoints.iter().flatten().filter(|name| *name != "*" && !is_checkpoint_name(name));
+    bad.for_each(|name| {
+        refuse(
+            format!("its manifest names the checkpoint `{}`, which is no dotted name", crate::json::excerpt(name)),
+            None,
+        )
+    });
+    report.set = config_errors(bundle, binding, manifest, &mut report.load);
     if report.is_empty() { Ok(()) } else { Err(report) }
 }
 
-fn config_errors(bundle: &Bundle, binding: &Binding, facts: &Facts, load: &mut Vec<LoadError>) -> Vec<SetError> {
-    let Some(schema) = &facts.manifest.config else { return Vec::new() };
+fn config_errors(
+    bundle: &Bundle,
+    binding: &Binding,
+    manifest: &Manifest,
+    load: &mut Vec<LoadError>,
+) -> Vec<SetError> {
+    let Some(schema) = &manifest.config else { return Vec::new() };
     let schema = match ConfigSchema::compile(schema.clone()) {
         Ok(schema) => schema,
         Err(error) => {
@@ -219,21 +226,24 @@ fn config_errors(bundle: &Bundle, binding: &Binding, facts: &Facts, load: &mut V
 }
 
 /// Starts the policy once, and lets it judge each of its samples. The answer is the most fuel one of them took.
-fn rehearse(template: &Template, facts: &Facts, reads: &Reads) -> Result<u64, String> {
+fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, String> {
     futures_executor::block_on(template.rehearse()).map_err(|failure| format!("cannot be started: {failure}"))?;
     let mut most = 0;
-    for (index, sample) in facts.manifest.samples.iter().enumerate() {
+    for (index, sample) in manifest.samples.iter().enumerate() {
         let request = Request::parse_within(sample.as_bytes(), &RequestLimits::default())
             .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?;
         let case = Case { request: &request, system: None };
-        let run = futures_executor::block_on(template.run(&reads.cut(&case)));
+        let run = futures_executor::block_on(template.run(&manifest.reads.cut(&case)));
         most = most.max(run.fuel);
         let judged = run.answer.map_err(|failure| failure.to_string()).and_then(|answer| {
-            verdict::decode(&answer, request.root()).map_err(|error| format!("bad_output at `{}`: {}", error.pointer, error.message))
+            verdict::decode(&answer, request.root())
+                .map_err(|error| format!("bad_output at `{}`: {}", error.pointer, error.message))
         });
         match judged {
             Ok(verdict::Answer::Verdict(_)) => {}
-            Ok(verdict::Answer::Error(error)) => return Err(format!("sample {index} of its manifest: guest_error: {error}")),
+            Ok(verdict::Answer::Error(error)) => {
+                return Err(format!("sample {index} of its manifest: guest_error: {error}"));
+            }
             Err(error) => return Err(format!("sample {index} of its manifest: {error}")),
         }
     }

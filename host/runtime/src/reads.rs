@@ -12,8 +12,8 @@ use crate::system::{Case, RegisteredContext};
 /// Deepest pointer in `reads`.
 const DEEPEST: usize = 16;
 
-/// The parts of a request a policy reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The parts of a request a policy reads; by default all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reads {
     pointers: Vec<String>,
     tree: Tree,
@@ -42,11 +42,6 @@ impl Tree {
 }
 
 impl Reads {
-    /// The whole request.
-    pub(crate) fn everything() -> Reads {
-        Reads { pointers: Vec::new(), tree: Tree::default() }
-    }
-
     /// The parts at `pointers`, JSON pointers into the request through objects only.
     ///
     /// An array is read whole or not at all: cut out of it, an item would change its place, and with it what findings
@@ -197,6 +192,12 @@ impl Writer {
     }
 }
 
+impl serde::Serialize for Reads {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.pointers.serialize(serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +212,7 @@ mod tests {
         let context = RegisteredContext::new(&system);
         let case = Case { request: &request, system: registered.then_some(&context) };
         let pointers: Vec<String> = pointers.iter().map(|p| (*p).to_owned()).collect();
-        let reads = if pointers.is_empty() { Reads::everything() } else { Reads::parse(&pointers).unwrap() };
+        let reads = if pointers.is_empty() { Reads::default() } else { Reads::parse(&pointers).unwrap() };
         String::from_utf8(reads.cut(&case)).unwrap()
     }
 
@@ -241,7 +242,9 @@ mod tests {
     fn registered_context_cannot_be_replaced() {
         let expected = r#"{"context":{"deployed_in":["DE"],"role":"deployer","region":"eu"}}"#;
         assert_eq!(cut(&["/context/deployed_in", "/context/role", "/context/region"], true), expected);
-        assert!(cut(&[], true).contains(r#""context":{"deployed_in":["DE"],"role":"deployer","region":"eu","nested":"#));
+        assert!(
+            cut(&[], true).contains(r#""context":{"deployed_in":["DE"],"role":"deployer","region":"eu","nested":"#)
+        );
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::combine::Ruling;
 use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::hostcalls::Log;
-use crate::journal::{self, AppendError, Journal, JournalError};
+use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::Counters;
-use crate::set::{Checkpoint, Durability, WhenRecordFails};
+use crate::set::{Checkpoint, WhenRecordFails};
 use crate::verdict::{Effect, Verdict};
 
 /// Where records go.
@@ -90,7 +90,7 @@ impl Recorder {
         counters: &Counters,
     ) -> Decision {
         let body = evidence.body(&decision);
-        match self.journal.append(&body, durability(checkpoint)).await {
+        match self.journal.append(&body, checkpoint.durability).await {
             Ok(sequence) => decision.record = Some(format!("{}/{sequence}", self.host)),
             Err(_) => {
                 counters.record_failures.fetch_add(1, Relaxed);
@@ -149,14 +149,6 @@ impl Evidence<'_> {
         body.extend_from_slice(b",\"decision\":");
         serde_json::to_writer(&mut body, decision).expect("a decision always serialises into memory");
         body
-    }
-}
-
-fn durability(checkpoint: Checkpoint) -> journal::Durability {
-    match checkpoint.durability {
-        Durability::Strict => journal::Durability::Strict,
-        Durability::Group => journal::Durability::Group,
-        Durability::Async => journal::Durability::Async,
     }
 }
 

@@ -70,7 +70,17 @@ const LONGEST_NAME: usize = 256;
 const ORIGINS: [&str; 5] = ["system", "user", "model", "tool", "retrieved"];
 
 pub(crate) const FIELDS: [&str; 12] = [
-    "id", "checkpoint", "tenant", "system", "time", "subject", "action", "resource", "context", "content", "measures",
+    "id",
+    "checkpoint",
+    "tenant",
+    "system",
+    "time",
+    "subject",
+    "action",
+    "resource",
+    "context",
+    "content",
+    "measures",
     "payload",
 ];
 
@@ -170,7 +180,8 @@ fn name(value: Value<'_>, at: &Path<'_>) -> Result<String, JsonError> {
 
 fn checkpoint_name(value: Value<'_>, at: &Path<'_>) -> Result<String, JsonError> {
     let name = name(value, at)?;
-    let word = |word: &str| !word.is_empty() && word.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
     if name.split('.').all(word) {
         return Ok(name);
     }
@@ -288,12 +299,20 @@ mod tests {
             (r#"{"checkpoint":"a","time":"2026-11-23T09:00:00+01:00"}"#, "/time", "in UTC"),
             (r#"{"checkpoint":"a","time":"yesterday"}"#, "/time", "in UTC"),
             (r#"{"checkpoint":"a","subject":{"id":"x"}}"#, "/subject", "`type` is missing"),
-            (r#"{"checkpoint":"a","action":{"name":"x","properties":[]}}"#, "/action/properties", "expected an object"),
+            (
+                r#"{"checkpoint":"a","action":{"name":"x","properties":[]}}"#,
+                "/action/properties",
+                "expected an object",
+            ),
             (r#"{"checkpoint":"a","context":{"k":1,"k":2}}"#, "/context/k", "duplicate key"),
             (r#"{"checkpoint":"a","content":[{"text":"x"},{"role":"user"}]}"#, "/content/1", "`text` is missing"),
             (r#"{"checkpoint":"a","content":[{"text":"x","origin":"web"}]}"#, "/content/0/origin", "expected one of"),
             (r#"{"checkpoint":"a","measures":[{"name":"x","value":1e999}]}"#, "/measures/0/value", "too large"),
-            (r#"{"checkpoint":"a","measures":[{"name":"x","value":1,"count":-1}]}"#, "/measures/0/count", "whole number"),
+            (
+                r#"{"checkpoint":"a","measures":[{"name":"x","value":1,"count":-1}]}"#,
+                "/measures/0/count",
+                "whole number",
+            ),
         ];
         for (json, pointer, message) in cases {
             let error = Request::parse(json.as_bytes()).expect_err(json);

@@ -55,7 +55,9 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::NoRecorder => f.write_str("no recorder: give the builder one, such as Recorder::jsonl(\"audit\")"),
+            OpenError::NoRecorder => {
+                f.write_str("no recorder: give the builder one, such as Recorder::jsonl(\"audit\")")
+            }
             OpenError::Engine(why) => f.write_str(why),
             OpenError::Set(report) => report.fmt(f),
         }
@@ -89,7 +91,8 @@ impl Builder {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
         let Compiler::InProcess = self.compiler;
         let engine = Engine::new()?;
-        let (generation, _plan) = load(&source).and_then(|bundle| prepare(&engine, bundle)).map_err(OpenError::Set)?;
+        let (generation, _plan) =
+            load(&source).and_then(|bundle| prepare(&engine, bundle)).map_err(OpenError::Set)?;
         let shared = Shared { engine, generation: Arc::new(generation), recorder, counters: Counters::default() };
         Ok(Runtime { shared: Arc::new(shared) })
     }
@@ -207,10 +210,7 @@ struct Abandon<T>(tokio::task::JoinHandle<T>);
 impl<T> Future for Abandon<T> {
     type Output = T;
 
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<T> {
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<T> {
         std::pin::Pin::new(&mut self.0).poll(context).map(|joined| match joined {
             Ok(output) => output,
             Err(error) => std::panic::resume_unwind(error.into_panic()),

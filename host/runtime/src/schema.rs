@@ -73,8 +73,11 @@ mod tests {
             "properties": {"words": {"type": "array", "items": {"type": "string"}}, "most": {"type": "integer", "maximum": 9}}});
         let schema = ConfigSchema::compile(schema).unwrap();
         assert_eq!(schema.violations(&json!({"words": ["a"]})), []);
-        let pointers: Vec<String> =
-            schema.violations(&json!({"words": ["a", 1], "most": 10, "more": 1})).into_iter().map(|v| v.pointer).collect();
+        let pointers: Vec<String> = schema
+            .violations(&json!({"words": ["a", 1], "most": 10, "more": 1}))
+            .into_iter()
+            .map(|v| v.pointer)
+            .collect();
         assert_eq!(pointers.len(), 3);
         assert!(pointers.contains(&"/words/1".to_owned()) && pointers.contains(&"/most".to_owned()));
     }

@@ -71,7 +71,9 @@ impl Index {
         let mut any_checkpoint = Vec::new();
         for (position, scope) in scopes.iter().enumerate() {
             match literals(&scope.checkpoints) {
-                Some(names) => names.for_each(|name| by_checkpoint.entry(name.to_owned()).or_default().push(position as u32)),
+                Some(names) => {
+                    names.for_each(|name| by_checkpoint.entry(name.to_owned()).or_default().push(position as u32))
+                }
                 None => any_checkpoint.push(position as u32),
             }
         }

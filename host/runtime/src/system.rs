@@ -1,6 +1,5 @@
 //! Registered systems at work: the context a caller cannot replace, and what scopes and guests see of a request.
 
-use crate::digest::Digest;
 use crate::json::{Kind, Value};
 use crate::request::Request;
 use crate::select::Facts;
@@ -61,13 +60,6 @@ pub(crate) struct Case<'a> {
     /// The registered system; none where the request names none, or one the set does not know. Naming an unknown
     /// system must not narrow what applies, so it counts as a key that the request lacks.
     pub(crate) system: Option<&'a RegisteredContext>,
-}
-
-impl Case<'_> {
-    /// Digest of the request as the policies see it, with all that the host filled in.
-    pub(crate) fn digest(&self) -> Digest {
-        Digest::of(&crate::reads::Reads::everything().cut(self))
-    }
 }
 
 impl Facts for Case<'_> {

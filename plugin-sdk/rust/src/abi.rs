@@ -27,16 +27,9 @@ struct Failed<'a> {
 
 impl<C: DeserializeOwned> Guest<C> {
     /// A guest that was not configured yet.
-    #[expect(
-        clippy::new_without_default,
-        reason = "only a const fn can initialise the export's static"
-    )]
+    #[expect(clippy::new_without_default, reason = "only a const fn can initialise the export's static")]
     pub const fn new() -> Guest<C> {
-        Guest {
-            input: Vec::new(),
-            output: Vec::new(),
-            config: None,
-        }
+        Guest { input: Vec::new(), output: Vec::new(), config: None }
     }
 
     /// Makes room for `length` bytes of input and says where.
@@ -71,9 +64,7 @@ impl<C: DeserializeOwned> Guest<C> {
 
     fn read_config(&mut self, pointer: i32, length: i32) -> Result<(), String> {
         if let Some(Ok(_)) = self.config {
-            return Err(
-                "configured already: that happens once, before the first request".to_owned(),
-            );
+            return Err("configured already: that happens once, before the first request".to_owned());
         }
         match given(&self.input, pointer, length).and_then(parse) {
             Ok(config) => {
@@ -87,15 +78,9 @@ impl<C: DeserializeOwned> Guest<C> {
         }
     }
 
-    fn judge(
-        &mut self,
-        pointer: i32,
-        length: i32,
-        evaluate: Evaluate<C>,
-    ) -> Result<Verdict, String> {
+    fn judge(&mut self, pointer: i32, length: i32, evaluate: Evaluate<C>) -> Result<Verdict, String> {
         let config = self.config.get_or_insert_with(|| {
-            parse("{}")
-                .map_err(|error| format!("not configured, and `{{}}` is no configuration: {error}"))
+            parse("{}").map_err(|error| format!("not configured, and `{{}}` is no configuration: {error}"))
         });
         let config = config.as_ref().map_err(String::clone)?;
         let request = given(&self.input, pointer, length).and_then(parse);
@@ -108,9 +93,7 @@ impl<C: DeserializeOwned> Guest<C> {
 
 /// The text the host wrote, provided that it wrote it where it was told to.
 fn given(input: &[u8], pointer: i32, length: i32) -> Result<&str, String> {
-    let bytes = input
-        .get(..size(length))
-        .filter(|_| pointer == address(input));
+    let bytes = input.get(..size(length)).filter(|_| pointer == address(input));
     let bytes = bytes.ok_or("it does not lie where weir_alloc made room")?;
     str::from_utf8(bytes).map_err(|error| error.to_string())
 }
@@ -201,7 +184,8 @@ mod tests {
     }
 
     const ALLOW: &str = r#"{"effect":"allow"}"#;
-    const TOO_MANY: &str = r#"{"effect":"deny","findings":[{"code":"too.many","severity":"low","message":"too many"}]}"#;
+    const TOO_MANY: &str =
+        r#"{"effect":"deny","findings":[{"code":"too.many","severity":"low","message":"too many"}]}"#;
 
     #[test]
     fn a_configured_policy_judges() {
@@ -217,10 +201,7 @@ mod tests {
         let mut guest = Guest::new();
         assert_eq!(ask(&mut guest, lenient, r#"{"content":[{}]}"#), TOO_MANY);
         let error = configure(&mut guest, r#"{"limit":1}"#).unwrap_err();
-        assert_eq!(
-            error,
-            "configured already: that happens once, before the first request"
-        );
+        assert_eq!(error, "configured already: that happens once, before the first request");
         assert_eq!(ask(&mut guest, lenient, r#"{"content":[{}]}"#), TOO_MANY);
     }
 
@@ -239,10 +220,7 @@ mod tests {
     fn a_refused_configuration_is_never_replaced_by_defaults() {
         let mut guest = Guest::new();
         let error = configure(&mut guest, r#"{"limit":-1}"#).unwrap_err();
-        assert_eq!(
-            error,
-            "invalid value: integer `-1`, expected usize at line 1 column 11"
-        );
+        assert_eq!(error, "invalid value: integer `-1`, expected usize at line 1 column 11");
         assert_eq!(
             ask(&mut guest, lenient, "{}"),
             format!(r#"{{"error":"the configuration was refused: {error}"}}"#)
@@ -255,10 +233,7 @@ mod tests {
     fn unknown_keys_are_the_config_types_business() {
         let mut guest = Guest::<Strict>::new();
         let error = configure(&mut guest, r#"{"limit":1,"lmit":2}"#).unwrap_err();
-        assert_eq!(
-            error,
-            "unknown field `lmit`, expected `limit` at line 1 column 17"
-        );
+        assert_eq!(error, "unknown field `lmit`, expected `limit` at line 1 column 17");
     }
 
     #[test]
@@ -266,18 +241,9 @@ mod tests {
         let mut guest = Guest::new();
         for (request, answer) in [
             (r#"{"tenant":"fail"}"#, r#"{"error":"cannot \"judge\""}"#),
-            (
-                r#"{"tenant":"nan"}"#,
-                r#"{"error":"the score `risk` is NaN, but a score is a risk from 0 to 1"}"#,
-            ),
-            (
-                "",
-                r#"{"error":"the request: EOF while parsing a value at line 1 column 0"}"#,
-            ),
-            (
-                "{} {}",
-                r#"{"error":"the request: trailing characters at line 1 column 4"}"#,
-            ),
+            (r#"{"tenant":"nan"}"#, r#"{"error":"the score `risk` is NaN, but a score is a risk from 0 to 1"}"#),
+            ("", r#"{"error":"the request: EOF while parsing a value at line 1 column 0"}"#),
+            ("{} {}", r#"{"error":"the request: trailing characters at line 1 column 4"}"#),
         ] {
             assert_eq!(ask(&mut guest, lenient, request), answer);
         }
@@ -295,17 +261,9 @@ mod tests {
         let mut guest = Guest::new();
         let (pointer, length) = put(&mut guest, b"{}");
         let wrong = "it does not lie where weir_alloc made room";
-        for (pointer, length) in [
-            (pointer + 1, 1),
-            (pointer, length + 1),
-            (pointer, -1),
-            (0, 0),
-        ] {
+        for (pointer, length) in [(pointer + 1, 1), (pointer, length + 1), (pointer, -1), (0, 0)] {
             let place = guest.evaluate(pointer, length, lenient);
-            assert_eq!(
-                output(&guest, place),
-                format!(r#"{{"error":"the request: {wrong}"}}"#)
-            );
+            assert_eq!(output(&guest, place), format!(r#"{{"error":"the request: {wrong}"}}"#));
         }
         let place = Guest::<Strict>::new().configure(pointer, length);
         assert_eq!(place as u32 as usize, wrong.len());

@@ -43,10 +43,7 @@ fn write(level: Level, text: &str) {
 }
 
 #[cfg(target_arch = "wasm32")]
-#[expect(
-    unsafe_code,
-    reason = "declaring an import is a promise about the host"
-)]
+#[expect(unsafe_code, reason = "declaring an import is a promise about the host")]
 mod import {
     // SAFETY: the contract of the core ABI: the host only reads the bytes it is pointed to, within bounds it checks
     // itself, so no argument can break memory safety.
@@ -84,10 +81,7 @@ mod tests {
         info("c");
         debug("d");
         let lines = taken();
-        let texts: Vec<_> = lines
-            .iter()
-            .map(|(level, text)| (*level as i32, text.as_str()))
-            .collect();
+        let texts: Vec<_> = lines.iter().map(|(level, text)| (*level as i32, text.as_str())).collect();
         assert_eq!(texts, [(0, "a"), (1, "b"), (2, "c"), (3, "d")]);
         assert_eq!(taken(), []);
     }

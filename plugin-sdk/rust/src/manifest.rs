@@ -20,16 +20,7 @@ impl Manifest {
         description: &'static str,
         checkpoints: &'static [&'static str],
     ) -> Manifest {
-        Manifest {
-            name,
-            version,
-            description,
-            checkpoints,
-            reads: None,
-            config: None,
-            grants: None,
-            samples: None,
-        }
+        Manifest { name, version, description, checkpoints, reads: None, config: None, grants: None, samples: None }
     }
 
     /// The JSON pointers of what the policy may see.
@@ -69,10 +60,7 @@ impl Manifest {
     }
 
     const fn write<const ROOM: usize>(&self) -> Json<ROOM> {
-        let mut json = Json {
-            bytes: [0; ROOM],
-            length: 0,
-        };
+        let mut json = Json { bytes: [0; ROOM], length: 0 };
         json.raw("{\"name\":");
         json.string(self.name);
         json.raw(",\"version\":");
@@ -149,14 +137,7 @@ impl<const ROOM: usize> Json<ROOM> {
         while index < bytes.len() {
             match bytes[index] {
                 b @ (b'"' | b'\\') => self.put(&[b'\\', b]),
-                b @ ..0x20 => self.put(&[
-                    b'\\',
-                    b'u',
-                    b'0',
-                    b'0',
-                    HEX[(b >> 4) as usize],
-                    HEX[(b & 15) as usize],
-                ]),
+                b @ ..0x20 => self.put(&[b'\\', b'u', b'0', b'0', HEX[(b >> 4) as usize], HEX[(b & 15) as usize]]),
                 b => self.put(&[b]),
             }
             index += 1;
@@ -211,8 +192,7 @@ mod tests {
     fn reading_nothing_is_not_reading_everything() {
         const BLIND: Manifest = Manifest::new("w", "1", "", &["a.b"]).reads(&[]);
         const JSON: [u8; BLIND.length()] = BLIND.json();
-        let expected =
-            r#"{"name":"w","version":"1","abi":"core-1","checkpoints":["a.b"],"reads":[]}"#;
+        let expected = r#"{"name":"w","version":"1","abi":"core-1","checkpoints":["a.b"],"reads":[]}"#;
         assert_eq!(text(&JSON), expected);
     }
 

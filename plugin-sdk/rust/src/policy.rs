@@ -120,29 +120,19 @@ mod tests {
     #[test]
     fn the_manifest_names_the_crate() {
         let (version, description) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_DESCRIPTION"));
-        let head =
-            format!(r#"{{"name":"weir-sdk","version":"{version}","description":"{description}""#);
+        let head = format!(r#"{{"name":"weir-sdk","version":"{version}","description":"{description}""#);
         let tail = concat!(
             r#","abi":"core-1","checkpoints":["inference.input","inference.output"],"reads":["/content"],"#,
             r#""config":{"type":"null"},"grants":["log"],"samples":[{"checkpoint":"inference.input"}]}"#
         );
         assert_eq!(MANIFEST, head.clone() + tail);
-        assert_eq!(
-            least::MANIFEST,
-            head + r#","abi":"core-1","checkpoints":["a.b"]}"#
-        );
+        assert_eq!(least::MANIFEST, head + r#","abi":"core-1","checkpoints":["a.b"]}"#);
     }
 
     #[test]
     fn natively_the_policy_is_a_plain_function() {
-        let request = Request {
-            id: "r-1".to_owned(),
-            ..Request::default()
-        };
+        let request = Request { id: "r-1".to_owned(), ..Request::default() };
         assert_eq!(evaluate(&Config, &request), Ok(Verdict::allow()));
-        assert_eq!(
-            crate::log::taken(),
-            [(crate::log::Level::Debug, "r-1".to_owned())]
-        );
+        assert_eq!(crate::log::taken(), [(crate::log::Level::Debug, "r-1".to_owned())]);
     }
 }

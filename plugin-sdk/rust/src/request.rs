@@ -137,21 +137,13 @@ mod tests {
         let request = Request::from_json(WHOLE).unwrap();
         assert_eq!(request.checkpoint, "tool.call");
         assert_eq!(request.time, "2026-11-23T09:00:00Z");
-        assert_eq!(
-            (request.subject.kind.as_str(), request.subject.id.as_str()),
-            ("agent", "claims-bot")
-        );
+        assert_eq!((request.subject.kind.as_str(), request.subject.id.as_str()), ("agent", "claims-bot"));
         assert_eq!(request.action.properties["urgent"], true);
         assert_eq!(request.context["region"], "eu");
         assert_eq!(request.content[0].origin, Origin::Tool);
         assert_eq!(
             request.measures,
-            [Measure {
-                name: "selected".into(),
-                group: "sex=f".into(),
-                value: 45.0,
-                count: 100
-            }]
+            [Measure { name: "selected".into(), group: "sex=f".into(), value: 45.0, count: 100 }]
         );
         assert_eq!(request.payload["arguments"]["iban"], "DE02");
     }
@@ -160,13 +152,7 @@ mod tests {
     fn texts_come_with_their_pointers() {
         let request = Request::from_json(WHOLE).unwrap();
         let texts: Vec<_> = request.texts().collect();
-        assert_eq!(
-            texts,
-            [
-                ("/content/0/text".to_owned(), "one"),
-                ("/content/1/text".to_owned(), "zwei")
-            ]
-        );
+        assert_eq!(texts, [("/content/0/text".to_owned(), "one"), ("/content/1/text".to_owned(), "zwei")]);
     }
 
     #[test]
@@ -180,18 +166,14 @@ mod tests {
 
     #[test]
     fn later_hosts_may_add_fields() {
-        let json =
-            r#"{"checkpoint":"tool.call","novelty":1,"subject":{"type":"agent","novelty":[]}}"#;
+        let json = r#"{"checkpoint":"tool.call","novelty":1,"subject":{"type":"agent","novelty":[]}}"#;
         assert_eq!(Request::from_json(json).unwrap().subject.kind, "agent");
     }
 
     #[test]
     fn a_wrong_type_is_an_error_with_its_place() {
         let error = Request::from_json(r#"{"content":7}"#).unwrap_err();
-        assert_eq!(
-            error,
-            "invalid type: integer `7`, expected a sequence at line 1 column 12"
-        );
+        assert_eq!(error, "invalid type: integer `7`, expected a sequence at line 1 column 12");
     }
 
     #[test]

@@ -27,13 +27,7 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict with this effect and nothing else.
     pub fn new(effect: Effect) -> Verdict {
-        Verdict {
-            effect,
-            findings: Vec::new(),
-            edits: Vec::new(),
-            scores: BTreeMap::new(),
-            obligations: Vec::new(),
-        }
+        Verdict { effect, findings: Vec::new(), edits: Vec::new(), scores: BTreeMap::new(), obligations: Vec::new() }
     }
 
     /// The step may proceed.
@@ -87,9 +81,7 @@ impl Verdict {
     pub(crate) fn check(&self) -> Result<(), String> {
         let wrong = |(_, risk): &(&String, &f64)| !(0.0..=1.0).contains(*risk);
         match self.scores.iter().find(wrong) {
-            Some((name, risk)) => Err(format!(
-                "the score `{name}` is {risk}, but a score is a risk from 0 to 1"
-            )),
+            Some((name, risk)) => Err(format!("the score `{name}` is {risk}, but a score is a risk from 0 to 1")),
             None => Ok(()),
         }
     }
@@ -255,17 +247,8 @@ pub struct Edit {
 
 impl Edit {
     /// Replaces a span of the text at a JSON pointer.
-    pub fn new(
-        pointer: impl Into<String>,
-        span: Range<usize>,
-        replacement: impl Into<String>,
-    ) -> Edit {
-        Edit {
-            at: pointer.into(),
-            start: span.start,
-            end: span.end,
-            replacement: replacement.into(),
-        }
+    pub fn new(pointer: impl Into<String>, span: Range<usize>, replacement: impl Into<String>) -> Edit {
+        Edit { at: pointer.into(), start: span.start, end: span.end, replacement: replacement.into() }
     }
 }
 
@@ -282,10 +265,7 @@ pub struct Obligation {
 impl Obligation {
     /// A duty without a named rule.
     pub fn new(name: impl Into<String>) -> Obligation {
-        Obligation {
-            name: name.into(),
-            because: Vec::new(),
-        }
+        Obligation { name: name.into(), because: Vec::new() }
     }
 
     /// Names the rules that demand it.
@@ -354,14 +334,8 @@ mod tests {
 
     #[test]
     fn effects_only_tighten() {
-        assert_eq!(
-            Verdict::allow().at_least(Effect::Review).effect,
-            Effect::Review
-        );
-        assert_eq!(
-            Verdict::deny().at_least(Effect::Review).effect,
-            Effect::Deny
-        );
+        assert_eq!(Verdict::allow().at_least(Effect::Review).effect, Effect::Review);
+        assert_eq!(Verdict::deny().at_least(Effect::Review).effect, Effect::Deny);
     }
 
     #[test]
@@ -388,10 +362,7 @@ mod tests {
         }
         for risk in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             let error = Verdict::allow().score("risk", risk).check().unwrap_err();
-            assert_eq!(
-                error,
-                format!("the score `risk` is {risk}, but a score is a risk from 0 to 1")
-            );
+            assert_eq!(error, format!("the score `risk` is {risk}, but a score is a risk from 0 to 1"));
         }
     }
 }

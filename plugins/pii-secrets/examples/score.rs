@@ -268,15 +268,16 @@ fn byte(text: &str, character: u64) -> usize {
     text.char_indices().nth(character as usize).map_or(text.len(), |(index, _)| index)
 }
 
-/// How many prompts are denied, and in how many something is found, by the default configuration.
+/// How many prompts are denied, and in how many something is found. Masking denies nothing, so the configuration is the
+/// default one with secrets denied: a false secret shows as a denial.
 fn benign(prompts: &[Value], verbose: bool) -> Result<(usize, usize), String> {
-    let masks = config(&json!({}))?;
+    let strict = config(&json!({"deny": ["secrets"]}))?;
     let (mut denied, mut with_findings) = (0, 0);
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for prompt in prompts {
         let text = prompt["text"].as_str().unwrap_or_default();
-        let found = scan(&masks, text);
-        denied += usize::from(denies(&masks, text)?);
+        let found = scan(&strict, text);
+        denied += usize::from(denies(&strict, text)?);
         with_findings += usize::from(!found.is_empty());
         for found in &found {
             *kinds.entry(found.kind.info().name).or_default() += 1;

@@ -8,7 +8,7 @@ use wasmtime::{Instance, InstancePre, Memory, Module, ModuleExport, Store, Typed
 
 use crate::engine::Running;
 use crate::hostcalls::{HOST_FUNCTIONS, HostSide, MODULE};
-use crate::inspect::{Facts, Item, function_text};
+use crate::inspect::{Inspection, Item, function_text};
 use crate::set::Grant;
 use crate::verdict::{Failure, FailureKind};
 
@@ -22,7 +22,7 @@ const CONFIGURE: &str = "weir_configure";
 pub(crate) const NAME: &str = "core-1";
 
 /// What a module lacks to be run under this ABI, all at once, each with a way out where there is one.
-pub(crate) fn check(facts: &Facts, granted: impl Fn(Grant) -> bool) -> Vec<(String, Option<String>)> {
+pub(crate) fn check(module: &Inspection, granted: impl Fn(Grant) -> bool) -> Vec<(String, Option<String>)> {
     let mut problems = Vec::new();
     let required = [
         (MEMORY, "memory".to_owned()),
@@ -31,17 +31,18 @@ pub(crate) fn check(facts: &Facts, granted: impl Fn(Grant) -> bool) -> Vec<(Stri
         (EVALUATE, function_text(&["i32", "i32"], &["i64"])),
     ];
     for (name, wanted) in required {
-        match facts.exports.iter().find(|export| export.name == name) {
+        match module.exports.iter().find(|export| export.name == name) {
             Some(export) if export.of == wanted => {}
             Some(export) => problems.push((wrong_export(name, export, &wanted), None)),
             None => problems.push((format!("export `{name}` is missing, expected {wanted}"), None)),
         }
     }
     let wanted = function_text(&["i32", "i32"], &["i64"]);
-    let optional = facts.exports.iter().filter(|export| export.name == CONFIGURE && export.of != wanted);
+    let optional = module.exports.iter().filter(|export| export.name == CONFIGURE && export.of != wanted);
     problems.extend(optional.map(|export| (wrong_export(CONFIGURE, export, &wanted), None)));
-    problems.extend(facts.imports.iter().filter_map(|import| import_problem(import, &granted)));
-    if let Some(abi) = facts.manifest.abi.as_ref().filter(|abi| *abi != NAME) {
+    problems.extend(module.imports.iter().filter_map(|import| import_problem(import, &granted)));
+    if let Some(abi) = module.manifest.as_ref().and_then(|manifest| manifest.abi.as_ref()).filter(|abi| *abi != NAME)
+    {
         problems.push((format!("the manifest names the ABI `{abi}`, this version runs `{NAME}`"), None));
     }
     problems
@@ -55,7 +56,10 @@ fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<(St
     let name = import.name.strip_prefix(MODULE).and_then(|name| name.strip_prefix('.'));
     let Some(function) = HOST_FUNCTIONS.iter().find(|function| Some(function.name) == name) else {
         let known = HOST_FUNCTIONS.map(|function| format!("`{MODULE}.{}`", function.name)).join(", ");
-        return Some((format!("unknown import `{}` ({}), a policy may import {known}", import.name, import.of), None));
+        return Some((
+            format!("unknown import `{}` ({}), a policy may import {known}", import.name, import.of),
+            None,
+        ));
     };
     let wanted = function_text(function.parameters, function.results);
     if import.of != wanted {
@@ -138,7 +142,12 @@ impl Guest {
     }
 
     /// Asks for a verdict; the answer is the guest's bytes, at most `longest` of them.
-    pub(crate) async fn evaluate(&mut self, exports: &Exports, request: &[u8], longest: u64) -> wasmtime::Result<Vec<u8>> {
+    pub(crate) async fn evaluate(
+        &mut self,
+        exports: &Exports,
+        request: &[u8],
+        longest: u64,
+    ) -> wasmtime::Result<Vec<u8>> {
         let evaluate = function::<(i32, i32), i64>(&mut self.store, &self.instance, &exports.evaluate);
         let input = self.give(request).await?;
         let answer = self.call(evaluate, input).await?;
@@ -158,7 +167,10 @@ impl Guest {
         let written = self.memory.write(&mut self.store, pointer as u32 as usize, bytes);
         written.map_err(|_| {
             let size = self.memory.data_size(&self.store);
-            bad_output(&format!("`{ALLOC}({length})` answered {}, which does not fit into {size} bytes", pointer as u32))
+            bad_output(&format!(
+                "`{ALLOC}({length})` answered {}, which does not fit into {size} bytes",
+                pointer as u32
+            ))
         })?;
         Ok((pointer, length))
     }

@@ -46,8 +46,7 @@ fn verdict(root: Value<'_>, request: Value<'_>) -> Result<Verdict, JsonError> {
     })
 }
 
-const EFFECTS: [(&str, Effect); 3] =
-    [("allow", Effect::Allow), ("review", Effect::Review), ("deny", Effect::Deny)];
+const EFFECTS: [(&str, Effect); 3] = [("allow", Effect::Allow), ("review", Effect::Review), ("deny", Effect::Deny)];
 
 const SEVERITIES: [(&str, Severity); 5] = [
     ("info", Severity::Info),
@@ -221,16 +220,56 @@ mod tests {
             (r#"{"effect":"allow","scores":{"a":1.5}}"#, "/scores/a", "from 0 to 1"),
             (r#"{"effect":"allow","scores":{"a":-0.1}}"#, "/scores/a", "from 0 to 1"),
             (r#"{"effect":"allow","scores":{"":0}}"#, "/scores/", "1 to 128 bytes"),
-            (r#"{"effect":"allow","findings":[{"code":"a","severity":"bad","message":""}]}"#, "/findings/0/severity", "one of"),
-            (r#"{"effect":"allow","findings":[{"code":"a\u0000","severity":"low","message":""}]}"#, "/findings/0/code", "control"),
-            (r#"{"effect":"allow","findings":[{"code":"a","severity":"low","message":"","start":2,"end":1}]}"#, "/findings/0/end", "before"),
-            (r#"{"effect":"allow","findings":[{"code":"a","severity":"low","message":"","measured":1e999}]}"#, "/findings/0/measured", "too large"),
-            (r#"{"effect":"allow","edits":[{"at":"/content/1/text","start":0,"end":0,"replacement":""}]}"#, "/edits/0/at", "no text at"),
-            (r#"{"effect":"allow","edits":[{"at":"/content","start":0,"end":0,"replacement":""}]}"#, "/edits/0/at", "no text at"),
-            (r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":0,"end":2,"replacement":""}]}"#, "/edits/0", "whole characters"),
-            (r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":0,"end":9,"replacement":""}]}"#, "/edits/0", "whole characters"),
-            (r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":3,"end":1,"replacement":""}]}"#, "/edits/0", "whole characters"),
-            (r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":-1,"end":1,"replacement":""}]}"#, "/edits/0/start", "byte offset"),
+            (
+                r#"{"effect":"allow","findings":[{"code":"a","severity":"bad","message":""}]}"#,
+                "/findings/0/severity",
+                "one of",
+            ),
+            (
+                r#"{"effect":"allow","findings":[{"code":"a\u0000","severity":"low","message":""}]}"#,
+                "/findings/0/code",
+                "control",
+            ),
+            (
+                r#"{"effect":"allow","findings":[{"code":"a","severity":"low","message":"","start":2,"end":1}]}"#,
+                "/findings/0/end",
+                "before",
+            ),
+            (
+                r#"{"effect":"allow","findings":[{"code":"a","severity":"low","message":"","measured":1e999}]}"#,
+                "/findings/0/measured",
+                "too large",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content/1/text","start":0,"end":0,"replacement":""}]}"#,
+                "/edits/0/at",
+                "no text at",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content","start":0,"end":0,"replacement":""}]}"#,
+                "/edits/0/at",
+                "no text at",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":0,"end":2,"replacement":""}]}"#,
+                "/edits/0",
+                "whole characters",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":0,"end":9,"replacement":""}]}"#,
+                "/edits/0",
+                "whole characters",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":3,"end":1,"replacement":""}]}"#,
+                "/edits/0",
+                "whole characters",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":-1,"end":1,"replacement":""}]}"#,
+                "/edits/0/start",
+                "byte offset",
+            ),
             (r#"{"effect":"allow"} x"#, "", "after the value"),
         ];
         for (answer, pointer, message) in cases {

@@ -1,0 +1,4 @@
+//! End-to-end tests: real sets, real guests, real files; one binary, so that wasmtime links once.
+
+mod harness;
+mod judging;
