@@ -38,17 +38,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::commit::{Follower, Shared, Submitted, Wish};
-pub use self::error::{AppendError, JournalError};
+pub(crate) use self::error::{AppendError, JournalError};
 use self::segment::{Segment, Writer};
 use self::volatile::{Discard, Memory};
 use crate::set::Durability;
 
 /// The longest line, framing included: a record is a description of a ruling, not its payload.
-pub const MAX_LINE_BYTES: usize = 16 << 20;
+pub(crate) const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// The sizes and times of a journal.
 #[derive(Clone, Debug)]
-pub struct JournalOptions {
+pub(crate) struct JournalOptions {
     /// A segment that has reached this many bytes is followed by a new one; default 128 MiB. What arrives while the
     /// new one is made still goes to the old one.
     pub segment_bytes: u64,
@@ -66,7 +66,7 @@ impl Default for JournalOptions {
 
 /// What a journal has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JournalCounters {
+pub(crate) struct JournalCounters {
     /// Lines written, the journal's own (`repair`, `sync_failed`, `withdrawn`) included.
     pub appended: u64,
     /// Writes that put those lines down; `appended / batches` is the size of a group.
@@ -83,7 +83,7 @@ pub struct JournalCounters {
 
 /// The append-only log of records; see the module's text.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     /// Shared with the thread.
     shared: Arc<Shared>,
     /// Syncs and rotates; none without files. Ended and joined on drop.
@@ -100,7 +100,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError`]: another process has the folder, something in it cannot be read, or is not this host's log.
-    pub fn open(dir: &Path, host: &str) -> Result<Journal, JournalError> {
+    pub(crate) fn open(dir: &Path, host: &str) -> Result<Journal, JournalError> {
         Journal::open_with(dir, host, JournalOptions::default())
     }
 
@@ -109,7 +109,7 @@ impl Journal {
     /// # Errors
     ///
     /// As [`Journal::open`].
-    pub fn open_with(dir: &Path, host: &str, options: JournalOptions) -> Result<Journal, JournalError> {
+    pub(crate) fn open_with(dir: &Path, host: &str, options: JournalOptions) -> Result<Journal, JournalError> {
         let opened = repair::open(dir, host)?;
         let writer = Writer::new(Arc::new(opened.segment), opened.length, options.segment_bytes);
         let shared = Arc::new(Shared::new(host, opened.next, writer, options, true));
@@ -127,7 +127,7 @@ impl Journal {
     /// A log in memory that keeps the last `capacity` lines: for tests, demonstrations and embedding without files.
     /// Its host is `memory`, and every durability means "kept".
     #[must_use]
-    pub fn memory(capacity: usize) -> Journal {
+    pub(crate) fn memory(capacity: usize) -> Journal {
         let memory = Arc::new(Memory::new(capacity));
         let shared = without_files("memory", Arc::clone(&memory) as _);
         Journal { shared, thread: None, memory: Some(memory) }
@@ -135,7 +135,7 @@ impl Journal {
 
     /// A log that numbers records and throws them away: for benchmarks. Its host is `discard`.
     #[must_use]
-    pub fn discard() -> Journal {
+    pub(crate) fn discard() -> Journal {
         Journal { shared: without_files("discard", Arc::new(Discard)), thread: None, memory: None }
     }
 
@@ -148,7 +148,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`AppendError`]; after [`AppendError::Sync`] alone the record may nevertheless be in the log.
-    pub async fn append(&self, body: &[u8], durability: Durability) -> Result<u64, AppendError> {
+    pub(crate) async fn append(&self, body: &[u8], durability: Durability) -> Result<u64, AppendError> {
         let wish = match durability {
             Durability::Strict => Wish::Strict,
             Durability::Group => Wish::Group,
@@ -166,7 +166,7 @@ impl Journal {
     /// # Errors
     ///
     /// As [`Journal::append`].
-    pub fn append_now(&self, body: &[u8]) -> Result<u64, AppendError> {
+    pub(crate) fn append_now(&self, body: &[u8]) -> Result<u64, AppendError> {
         match self.shared.submit(body, Wish::Now)? {
             Submitted::Done(sequence) => Ok(sequence),
             Submitted::Waiting(_) => Err(AppendError::Closed),
@@ -178,19 +178,19 @@ impl Journal {
     /// # Errors
     ///
     /// [`AppendError::Write`] or [`AppendError::Sync`].
-    pub fn flush(&self) -> Result<(), AppendError> {
+    pub(crate) fn flush(&self) -> Result<(), AppendError> {
         self.shared.flush()
     }
 
     /// What this journal has done since it was opened.
     #[must_use]
-    pub fn counters(&self) -> JournalCounters {
+    pub(crate) fn counters(&self) -> JournalCounters {
         self.shared.counters()
     }
 
     /// The lines that [`Journal::memory`] keeps, oldest first, without line ends; nothing for other journals.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.memory.as_ref().map(|memory| memory.lines()).unwrap_or_default()
     }
 }

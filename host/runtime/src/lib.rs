@@ -35,7 +35,7 @@ pub use generation::{Generation, GenerationId};
 pub use inspect::{Inspection, Item, inspect};
 pub use loader::Source;
 pub use manifest::Manifest;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, RecordMetrics};
 pub use permit::{Denied, Part, Permit};
 pub use preflight::{Plan, PlannedPolicy};
 pub use record::{Recorder, RecorderError};

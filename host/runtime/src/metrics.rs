@@ -27,6 +27,25 @@ pub struct Metrics {
     pub unrecorded: u64,
     /// Log lines of guests that were dropped.
     pub log_lines_dropped: u64,
+    /// What the recorder has done.
+    pub records: RecordMetrics,
+}
+
+/// What a recorder has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RecordMetrics {
+    /// Lines written, the recorder's own about repairs included.
+    pub written: u64,
+    /// Writes that put them down; `written / groups` is the size of a group commit.
+    pub groups: u64,
+    /// Bytes of those lines.
+    pub bytes: u64,
+    /// Times the disk confirmed them.
+    pub syncs: u64,
+    /// Writes and syncs that failed.
+    pub failures: u64,
+    /// Bytes of torn lines cut off when the recorder was opened.
+    pub repaired_bytes: u64,
 }
 
 const KINDS: [FailureKind; 11] = [
@@ -84,6 +103,7 @@ impl Counters {
             record_failures: self.record_failures.load(Relaxed),
             unrecorded: self.unrecorded.load(Relaxed),
             log_lines_dropped: self.log_lines_dropped.load(Relaxed),
+            records: RecordMetrics::default(),
         }
     }
 }

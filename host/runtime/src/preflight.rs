@@ -63,7 +63,7 @@ pub struct PlannedPolicy {
 type Compiled = BTreeMap<Digest, Module>;
 
 /// Checks and compiles a whole bundle.
-pub(crate) fn prepare(engine: &Arc<Engine>, bundle: Bundle) -> Result<(Generation, Plan), Report> {
+pub(crate) async fn prepare(engine: &Arc<Engine>, bundle: Bundle) -> Result<(Generation, Plan), Report> {
     let mut report = Report::default();
     let facts = inspect_all(&bundle);
     let mut compiled = Compiled::new();
@@ -71,7 +71,7 @@ pub(crate) fn prepare(engine: &Arc<Engine>, bundle: Bundle) -> Result<(Generatio
     let mut scopes = Vec::new();
     let mut plan = Plan { set: bundle.set.name.clone(), digest: bundle.digest, policies: Vec::new() };
     for binding in &bundle.set.policies {
-        match prepare_policy(engine, &bundle, binding, &facts[binding.module.as_str()], &mut compiled) {
+        match prepare_policy(engine, &bundle, binding, &facts[binding.module.as_str()], &mut compiled).await {
             Ok(prepared) => {
                 plan.policies.push(prepared.planned);
                 if binding.mode != Mode::Off {
@@ -105,7 +105,7 @@ struct Prepared {
     planned: PlannedPolicy,
 }
 
-fn prepare_policy(
+async fn prepare_policy(
     engine: &Arc<Engine>,
     bundle: &Bundle,
     binding: &Binding,
@@ -130,7 +130,7 @@ fn prepare_policy(
     };
     let template = Template::new(Arc::clone(engine), &module, &binding.grants, binding.limits, &config)
         .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
-    let sample_fuel = rehearse(&template, &manifest).map_err(refused)?;
+    let sample_fuel = rehearse(&template, &manifest).await.map_err(refused)?;
     let checkpoints = checkpoints(binding, &manifest);
     Ok(Prepared {
         planned: PlannedPolicy {
@@ -226,14 +226,14 @@ fn config_errors(
 }
 
 /// Starts the policy once, and lets it judge each of its samples. The answer is the most fuel one of them took.
-fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, String> {
-    futures_executor::block_on(template.rehearse()).map_err(|failure| format!("cannot be started: {failure}"))?;
+async fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, String> {
+    template.rehearse().await.map_err(|failure| format!("cannot be started: {failure}"))?;
     let mut most = 0;
     for (index, sample) in manifest.samples.iter().enumerate() {
         let request = Request::parse_within(sample.as_bytes(), &RequestLimits::default())
             .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?;
         let case = Case { request: &request, system: None };
-        let run = futures_executor::block_on(template.run(&manifest.reads.cut(&case)));
+        let run = template.run(&manifest.reads.cut(&case)).await;
         most = most.max(run.fuel);
         let judged = run.answer.map_err(|failure| failure.to_string()).and_then(|answer| {
             verdict::decode(&answer, request.root())

@@ -14,7 +14,7 @@ use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::hostcalls::Log;
 use crate::journal::{AppendError, Journal, JournalError};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, RecordMetrics};
 use crate::set::{Checkpoint, WhenRecordFails};
 use crate::verdict::{Effect, Verdict};
 
@@ -74,6 +74,18 @@ impl Recorder {
     /// The records that [`Recorder::memory`] keeps, oldest first; empty for files, which are theirs to read.
     pub fn lines(&self) -> Vec<String> {
         self.journal.lines()
+    }
+
+    pub(crate) fn counters(&self) -> RecordMetrics {
+        let counters = self.journal.counters();
+        RecordMetrics {
+            written: counters.appended,
+            groups: counters.batches,
+            bytes: counters.bytes,
+            syncs: counters.syncs,
+            failures: counters.failures,
+            repaired_bytes: counters.repaired_bytes,
+        }
     }
 
     /// Writes out what is buffered and waits until it is on the disk.

@@ -72,6 +72,12 @@ impl From<EngineError> for OpenError {
     }
 }
 
+impl From<Report> for OpenError {
+    fn from(report: Report) -> OpenError {
+        OpenError::Set(report)
+    }
+}
+
 impl Builder {
     /// Who compiles; default: this process.
     pub fn compiler(self, compiler: Compiler) -> Builder {
@@ -91,8 +97,7 @@ impl Builder {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
         let Compiler::InProcess = self.compiler;
         let engine = Engine::new()?;
-        let (generation, _plan) =
-            load(&source).and_then(|bundle| prepare(&engine, bundle)).map_err(OpenError::Set)?;
+        let (generation, _plan) = prepare(&engine, load(&source)?).await?;
         let shared = Shared { engine, generation: Arc::new(generation), recorder, counters: Counters::default() };
         Ok(Runtime { shared: Arc::new(shared) })
     }
@@ -132,7 +137,7 @@ impl Runtime {
 
     /// As [`Runtime::evaluate`], on the calling thread.
     pub fn evaluate_blocking(&self, request: Request) -> Decision {
-        futures_executor::block_on(self.evaluate(request))
+        pollster::block_on(self.evaluate(request))
     }
 
     /// Judges a stream of requests on all cores and answers in their order. It waits, and never sheds.
@@ -164,7 +169,7 @@ impl Runtime {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(&self, source: Source) -> Result<Plan, Report> {
-        let (_generation, plan) = prepare(&self.shared.engine, load(&source)?)?;
+        let (_generation, plan) = pollster::block_on(prepare(&self.shared.engine, load(&source)?))?;
         Ok(plan)
     }
 
@@ -175,7 +180,7 @@ impl Runtime {
 
     /// What this host has done since it was opened.
     pub fn metrics(&self) -> Metrics {
-        self.shared.counters.read()
+        Metrics { records: self.shared.recorder.counters(), ..self.shared.counters.read() }
     }
 
     /// Where this host's records go.
@@ -200,7 +205,7 @@ impl Runtime {
 /// As [`Builder::open`], but without a recorder.
 pub fn check(source: &Source) -> Result<Plan, OpenError> {
     let engine = Engine::new()?;
-    let (_generation, plan) = load(source).and_then(|bundle| prepare(&engine, bundle)).map_err(OpenError::Set)?;
+    let (_generation, plan) = pollster::block_on(prepare(&engine, load(source)?))?;
     Ok(plan)
 }
 

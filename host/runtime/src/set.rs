@@ -20,15 +20,15 @@ use jiff::civil::Date;
 
 use crate::verdict::Effect;
 
-pub use config::canonical_json;
-pub use limits::Limits;
-pub use scope::Pattern;
+pub(crate) use config::canonical_json;
+pub(crate) use limits::Limits;
+pub(crate) use scope::Pattern;
 pub(crate) use scope::is_checkpoint_name;
-pub use sections::parse;
+pub(crate) use sections::parse;
 
 /// Everything one `weir.toml` says, checked.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Set {
+pub(crate) struct Set {
     /// The set's name.
     pub name: String,
     /// Who answers for it, and for every policy that names nobody else.
@@ -45,14 +45,14 @@ pub struct Set {
 
 impl Set {
     /// What holds at a checkpoint, whether the set names it or not.
-    pub fn checkpoint(&self, name: &str) -> Checkpoint {
+    pub(crate) fn checkpoint(&self, name: &str) -> Checkpoint {
         self.checkpoints.get(name).copied().unwrap_or_default()
     }
 }
 
 /// One module under a name: where it applies, what it may use and what happens when it fails.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Binding {
+pub(crate) struct Binding {
     /// The policy's name.
     pub name: String,
     /// Path of the module: relative to the set, `/` between its parts, never leaving the folder.
@@ -85,7 +85,7 @@ pub struct Binding {
 
 impl Binding {
     /// A policy with every setting at its default.
-    pub fn new(name: impl Into<String>, module: impl Into<String>) -> Binding {
+    pub(crate) fn new(name: impl Into<String>, module: impl Into<String>) -> Binding {
         Binding {
             name: name.into(),
             module: module.into(),
@@ -106,14 +106,14 @@ impl Binding {
 
     /// Where the configuration's value at a JSON pointer stands, or what encloses it: a value above it, the
     /// configuration, or the policy.
-    pub fn config_place(&self, pointer: &str) -> Place {
+    pub(crate) fn config_place(&self, pointer: &str) -> Place {
         self.config_places.as_ref().map_or(self.place, |places| places.nearest(pointer))
     }
 }
 
 /// What a policy's failure counts as; `deny` by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnFailure {
+pub(crate) struct OnFailure {
     /// What a failure counts as until the last day.
     pub effect: Effect,
     /// The last day on which a failure counts as anything looser than `deny`.
@@ -127,7 +127,7 @@ impl OnFailure {
     ///
     /// `until` itself is still inside. Without it nothing looser than `deny` counts: what never expires was never
     /// approved.
-    pub fn counts_as(&self, today: Date) -> Effect {
+    pub(crate) fn counts_as(&self, today: Date) -> Effect {
         match self.until {
             Some(until) if today <= until => self.effect,
             _ => Effect::Deny,
@@ -143,7 +143,7 @@ impl Default for OnFailure {
 
 /// Whether a policy takes part in rulings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It runs and its verdict counts. The default.
     #[default]
     Enforce,
@@ -155,7 +155,7 @@ pub enum Mode {
 
 impl Mode {
     /// The word in the set.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Mode::Enforce => "enforce",
             Mode::Shadow => "shadow",
@@ -166,7 +166,7 @@ impl Mode {
 
 /// A capability that a policy may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grant {
+pub(crate) enum Grant {
     /// Lines for the host's log.
     Log,
     /// Counters that outlive an evaluation: `state.take`.
@@ -175,7 +175,7 @@ pub enum Grant {
 
 impl Grant {
     /// The word in the set and in manifests.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Grant::Log => "log",
             Grant::State => "state",
@@ -185,7 +185,7 @@ impl Grant {
 
 /// A registered AI system: what every request of it says, whatever its caller says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct System {
+pub(crate) struct System {
     /// Where it runs, as region codes.
     pub deployed_in: Vec<String>,
     /// Whom it affects, as region codes.
@@ -202,7 +202,7 @@ pub struct System {
 
 /// What holds at one checkpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// The answer where no policy applies.
     pub when_unbound: WhenUnbound,
     /// The answer when the decision cannot be recorded.
@@ -213,7 +213,7 @@ pub struct Checkpoint {
 
 /// The answer where no policy applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum WhenUnbound {
+pub(crate) enum WhenUnbound {
     /// Deny, decided by `unbound`. The default.
     #[default]
     Deny,
@@ -223,7 +223,7 @@ pub enum WhenUnbound {
 
 /// The answer when the decision cannot be recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum WhenRecordFails {
+pub(crate) enum WhenRecordFails {
     /// Deny, decided by `record`. The default.
     #[default]
     Deny,
@@ -233,7 +233,7 @@ pub enum WhenRecordFails {
 
 /// When a record counts as written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// On the disk before the answer.
     Strict,
     /// On the disk within one short group of records. The default.
@@ -245,7 +245,7 @@ pub enum Durability {
 
 /// Tenants that match a pattern, and their part of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
+pub(crate) struct Tenant {
     /// Which tenants.
     pub pattern: Pattern,
     /// Share of the machine under load: 1 to 1000, default 1.
@@ -256,7 +256,7 @@ pub struct Tenant {
 
 /// How urgent the requests of a tenant are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// Somebody waits for the answer.
     Interactive,
     /// The default.
@@ -266,20 +266,9 @@ pub enum Class {
     Bulk,
 }
 
-impl Class {
-    /// The word in the set.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Class::Interactive => "interactive",
-            Class::Normal => "normal",
-            Class::Bulk => "bulk",
-        }
-    }
-}
-
 /// A place in the text of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(crate) struct Place {
     /// Line, counted from 1.
     pub line: usize,
     /// Column in characters, counted from 1.

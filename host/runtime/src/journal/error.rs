@@ -10,7 +10,7 @@ use super::MAX_LINE_BYTES;
 
 /// Why a log could not be opened. Nothing was changed, and the text names the way out.
 #[derive(Debug)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     /// The host's name cannot stand in a record's name.
     Host {
         /// The name as given.
@@ -118,7 +118,7 @@ impl Error for JournalError {
 
 /// Why a record is not in the log, or not known to be.
 #[derive(Clone, Debug)]
-pub enum AppendError {
+pub(crate) enum AppendError {
     /// The system refused the write; the record is not in the log. Shared by all callers of the batch.
     Write(Arc<io::Error>),
     /// The sync that should have covered the record failed: it may be in the log or not.

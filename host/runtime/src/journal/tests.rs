@@ -9,7 +9,7 @@ mod story;
 
 use std::path::PathBuf;
 
-use futures_executor::block_on;
+use pollster::block_on;
 
 use super::{AppendError, Durability, Journal, JournalError, MAX_LINE_BYTES};
 

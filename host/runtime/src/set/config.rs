@@ -43,7 +43,7 @@ pub(super) fn read(errors: &mut Errors<'_>, value: Value<'_>) -> Option<(Json, P
 /// The JSON text of a value with its keys sorted: equal configurations have equal digests.
 ///
 /// It does not rely on how `serde_json` keeps objects; another crate of the build may switch that.
-pub fn canonical_json(value: &Json) -> String {
+pub(crate) fn canonical_json(value: &Json) -> String {
     let mut sorted = value.clone();
     sorted.sort_all_objects();
     sorted.to_string()

@@ -18,7 +18,7 @@ const MIB: u64 = 1024 * KIB;
 
 /// What one evaluation of a policy may use; each bound that is reached is a failure of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// `fuel`: steps of the guest; the same request always takes the same. Default 5 million.
     pub fuel: u64,
     /// `memory`: bytes of linear memory. Default 16 MiB.

@@ -9,7 +9,7 @@ pub(super) const NAME_BYTES: usize = 128;
 
 /// A name, or a glob over names: `*` stands for any characters, `?` for one.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub(crate) struct Pattern {
     text: String,
     /// Absent where the text is a plain name: comparing is all it takes.
     glob: Option<WildMatch>,
@@ -17,14 +17,14 @@ pub struct Pattern {
 
 impl Pattern {
     /// The pattern of a text.
-    pub fn new(text: impl Into<String>) -> Pattern {
+    pub(crate) fn new(text: impl Into<String>) -> Pattern {
         let text = text.into();
         let glob = text.contains(['*', '?']).then(|| WildMatch::new(&text));
         Pattern { text, glob }
     }
 
     /// Whether a name matches as a whole.
-    pub fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         match &self.glob {
             Some(glob) => glob.matches(name),
             None => self.text == name,
@@ -32,17 +32,12 @@ impl Pattern {
     }
 
     /// The one name it matches, if it is no glob.
-    pub fn literal(&self) -> Option<&str> {
+    pub(crate) fn literal(&self) -> Option<&str> {
         self.glob.is_none().then_some(&*self.text)
     }
 
-    /// Whether it matches everything.
-    pub fn is_any(&self) -> bool {
-        !self.text.is_empty() && self.text.bytes().all(|byte| byte == b'*')
-    }
-
     /// The text as written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 }
@@ -139,8 +134,6 @@ mod tests {
     fn a_pattern_knows_what_it_is() {
         assert_eq!(Pattern::new("eu").literal(), Some("eu"));
         assert_eq!(Pattern::new("e*").literal(), None);
-        assert!(Pattern::new("*").is_any() && Pattern::new("**").is_any());
-        assert!(!Pattern::new("*.*").is_any() && !Pattern::new("").is_any());
         assert_eq!(Pattern::new("**").to_string(), "**");
     }
 

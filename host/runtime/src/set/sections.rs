@@ -22,7 +22,7 @@ use crate::verdict::Effect;
 /// # Errors
 ///
 /// All errors of the text, in its order. Errors that follow from a line which is no TOML are left out.
-pub fn parse(file: &str, text: &str) -> Result<Set, Vec<SetError>> {
+pub(crate) fn parse(file: &str, text: &str) -> Result<Set, Vec<SetError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     let mut errors = Errors::new(file, text);

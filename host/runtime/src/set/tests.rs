@@ -93,7 +93,7 @@ fn the_example_of_the_contract() {
     let [pii] = &set.policies[..] else { panic!("{:?}", set.policies) };
     assert_eq!((pii.name.as_str(), pii.module.as_str(), pii.place), ("pii", "pii_secrets.wasm", place(17, 11)));
     assert_eq!(pii.checkpoints, Some(patterns(&["inference.input", "inference.output"])));
-    assert!(pii.systems[0].is_any() && pii.systems.len() == 1);
+    assert_eq!(pii.systems, [Pattern::new("*")]);
     assert_eq!(pii.when, BTreeMap::from([("region".to_owned(), patterns(&["eu", "uk"]))]));
     assert_eq!(pii.mode, Mode::Enforce);
     assert_eq!(pii.owner.as_deref(), Some("privacy@acme.example"));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use futures_executor::block_on;
+use pollster::block_on;
 
 use super::disk::{Disk, Faults};
 use super::log::{self, Outcome};
