@@ -6,7 +6,8 @@ use serde::Serialize;
 use wasmtime::{Caller, Extern, Linker, ResourceLimiter};
 
 use crate::set::{Grant, Limits};
-use crate::verdict::{Failure, FailureKind, one_line};
+use crate::text::one_line;
+use crate::verdict::{Failure, FailureKind};
 
 /// The module name of all host functions.
 pub(crate) const MODULE: &str = "weir";

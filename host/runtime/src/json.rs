@@ -10,6 +10,8 @@ mod scan;
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::text::{quoted, suggestion};
+
 /// A refused text: where, as a JSON pointer, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JsonError {
@@ -158,7 +160,7 @@ impl<'a> Value<'a> {
 
     pub(crate) fn number<T: std::str::FromStr>(self, at: &Path<'_>, what: &str) -> Result<T, JsonError> {
         let number = self.expect(Kind::Number, at)?;
-        number.raw().parse().map_err(|_| at.error(format!("expected {what}, found `{}`", excerpt(number.raw()))))
+        number.raw().parse().map_err(|_| at.error(format!("expected {what}, found {}", quoted(number.raw()))))
     }
 
     pub(crate) fn expect(self, kind: Kind, at: &Path<'_>) -> Result<Value<'a>, JsonError> {
@@ -177,23 +179,12 @@ impl<'a> Value<'a> {
         let mut found = [None; N];
         for (key, value) in self.expect(Kind::Object, at)?.members() {
             let Some(place) = known.iter().position(|name| *name == key) else {
-                return Err(at.key(&key).error(unknown_key(&key, &known)));
+                let message = format!("unknown key {}, {}", quoted(&key), suggestion(&key, &known));
+                return Err(at.key(&key).error(message));
             };
             found[place] = Some(value);
         }
         Ok(found)
-    }
-}
-
-fn unknown_key(key: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, key), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min();
-    match nearest {
-        Some((_, name)) => format!("unknown key `{}`, did you mean `{name}`?", excerpt(key)),
-        None => format!("unknown key `{}`, expected one of `{}`", excerpt(key), known.join("`, `")),
     }
 }
 
@@ -262,16 +253,6 @@ fn unescape(raw: &str) -> Cow<'_, str> {
 /// `text` as a JSON string, quotes included, appended to `out`.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("text always serialises into memory");
-}
-
-/// A short, printable piece of somebody else's text for a message.
-pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut short: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod schema;
 mod select;
 mod set;
 mod system;
+mod text;
 mod verdict;
 
 pub use combine::{MergedEdit, MergedObligation, PolicyFinding};

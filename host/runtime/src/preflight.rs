@@ -188,7 +188,7 @@ fn check(bundle: &Bundle, binding: &Binding, facts: &Inspection, manifest: &Mani
     let bad = manifest.checkpoints.iter().flatten().filter(|name| *name != "*" && !is_checkpoint_name(name));
     bad.for_each(|name| {
         refuse(
-            format!("its manifest names the checkpoint `{}`, which is no dotted name", crate::json::excerpt(name)),
+            format!("its manifest names the checkpoint {}, which is no dotted name", crate::text::quoted(name)),
             None,
         )
     });

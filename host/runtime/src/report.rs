@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::text::{harmless, quoted};
+
 /// Why a set was refused: all errors of its text and all errors of loading its policies.
 ///
 /// While there is a report there is no new generation; the former one stays in force.
@@ -79,14 +81,14 @@ impl fmt::Display for Report {
 
 impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", plain(&self.file), self.line, self.column, plain(&self.message))?;
+        write!(f, "{}:{}:{}: {}", harmless(&self.file), self.line, self.column, harmless(&self.message))?;
         write_help(f, self.help.as_deref())
     }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "policy {}: {}", quoted(&self.policy), plain(&self.message))?;
+        write!(f, "policy {}: {}", quoted(&self.policy), harmless(&self.message))?;
         write_help(f, self.help.as_deref())
     }
 }
@@ -97,32 +99,13 @@ impl std::error::Error for LoadError {}
 
 fn write_help(f: &mut fmt::Formatter<'_>, help: Option<&str>) -> fmt::Result {
     match help {
-        Some(help) => write!(f, "\n  help: {}", plain(help)),
+        Some(help) => {
+            // Ours may have several lines, such as a set to start from.
+            let lines: Vec<_> = help.lines().map(harmless).collect();
+            write!(f, "\n  help: {}", lines.join("\n  "))
+        }
         None => Ok(()),
     }
-}
-
-/// Longest text that a message repeats, in characters: no name is longer.
-const QUOTED_CHARACTERS: usize = 128;
-
-/// Somebody else's text inside a message: in backticks, harmless to a terminal, cut where it is long.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut shown: String = text.chars().take(QUOTED_CHARACTERS).map(harmless).collect();
-    if text.chars().nth(QUOTED_CHARACTERS).is_some() {
-        shown.push('…');
-    }
-    format!("`{shown}`")
-}
-
-/// A text without anything a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(harmless).collect()
-}
-
-/// Control characters move the cursor and paint; the marks of text direction reorder what a reader sees.
-fn harmless(character: char) -> char {
-    let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if character.is_control() || reorders { char::REPLACEMENT_CHARACTER } else { character }
 }
 
 #[cfg(test)]
@@ -174,15 +157,15 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_replaced() {
-        assert_eq!(quoted("a\u{1b}[2Jb\n\u{202e}c"), "`a\u{fffd}[2Jb\u{fffd}\u{fffd}c`");
         let error = LoadError { policy: "p".into(), message: "x\ry".into(), help: Some("\u{7}".into()) };
         assert_eq!(error.to_string(), "policy `p`: x\u{fffd}y\n  help: \u{fffd}");
     }
 
     #[test]
-    fn long_text_is_cut() {
-        assert_eq!(quoted(&"ä".repeat(128)), format!("`{}`", "ä".repeat(128)));
-        assert_eq!(quoted(&"ä".repeat(129)), format!("`{}…`", "ä".repeat(128)));
+    fn help_of_several_lines_stays_so() {
+        let help = Some("one to start from:\nset = \"s\"".into());
+        let error = LoadError { policy: "p".into(), message: "x".into(), help };
+        assert_eq!(error.to_string(), "policy `p`: x\n  help: one to start from:\n  set = \"s\"");
     }
 
     #[test]

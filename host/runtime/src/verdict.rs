@@ -5,11 +5,12 @@
 
 mod decode;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::text::one_line;
 
 pub(crate) use decode::{Answer, decode};
 
@@ -212,21 +213,6 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Guest-made text fit for a log line: no control, bidi or line-breaking characters, at most `longest` bytes.
-pub(crate) fn one_line(text: &str, longest: usize) -> Cow<'_, str> {
-    let cut = &text[..text.floor_char_boundary(longest)];
-    if !cut.chars().any(breaks_lines) {
-        return Cow::Borrowed(cut);
-    }
-    Cow::Owned(cut.chars().map(|c| if breaks_lines(c) { ' ' } else { c }).collect())
-}
-
-/// Control characters, the two Unicode line breaks, and the marks that reorder text on a screen.
-fn breaks_lines(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,12 +220,5 @@ mod tests {
     #[test]
     fn effects_are_ordered_by_strictness() {
         assert!(Effect::Allow < Effect::Review && Effect::Review < Effect::Deny);
-    }
-
-    #[test]
-    fn guest_text_becomes_one_short_line() {
-        assert_eq!(one_line("plain", 10), "plain");
-        assert_eq!(one_line("a\r\nb\u{1b}[31m\u{202e}c", 100), "a  b [31m c");
-        assert_eq!(one_line("ééé", 3), "é");
     }
 }

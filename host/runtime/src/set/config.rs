@@ -7,7 +7,7 @@ use toml::de::{DeFloat, DeInteger, DeValue};
 
 use super::Place;
 use super::reader::{Errors, Value};
-use crate::report::quoted;
+use crate::text::quoted;
 
 /// Where a value stands, and where the values inside it stand.
 ///

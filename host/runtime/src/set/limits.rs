@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use toml::de::DeValue;
 
 use super::reader::{Errors, Value, assign};
-use crate::report::quoted;
+use crate::text::quoted;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use toml::de::{DeTable, DeValue};
 
 use super::Place;
-use crate::report::{SetError, quoted};
+use crate::report::SetError;
+use crate::text::{quoted, suggestion};
 
 /// The errors found so far in one text.
 pub(super) struct Errors<'t> {
@@ -243,17 +244,6 @@ fn type_name(toml: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The known word that was probably meant, or all of them.
-fn suggestion(word: &str, known: &[&str]) -> String {
-    let word = word.to_ascii_lowercase();
-    let distance = |name: &str| strsim::damerau_levenshtein(name, &word);
-    let near = known.iter().filter(|name| word.len() <= 2 * name.len() && distance(name) <= 1 + name.len() / 4);
-    match near.min_by_key(|name| distance(name)) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("expected one of `{}`", known.join("`, `")),
-    }
-}
-
 /// Finds line and column of any byte in little time, however long the lines are.
 struct Lines<'t> {
     text: &'t str,
@@ -317,13 +307,5 @@ mod tests {
             let line = text[..at].matches('\n').count() + 1;
             assert_eq!(lines.place(at), Place { line, column: text[line_start..at].chars().count() + 1 });
         }
-    }
-
-    #[test]
-    fn suggests_what_is_near_and_lists_otherwise() {
-        assert_eq!(suggestion("grant", &["limits", "grants"]), "did you mean `grants`?");
-        assert_eq!(suggestion("ENFORCE", &["enforce", "off"]), "did you mean `enforce`?");
-        assert_eq!(suggestion("colour", &["mode", "off"]), "expected one of `mode`, `off`");
-        assert_eq!(suggestion("", &["mode", "off"]), "expected one of `mode`, `off`");
     }
 }

@@ -14,7 +14,8 @@ use super::{
     Binding, Checkpoint, Class, Durability, Grant, Mode, OnFailure, Pattern, Set, System, Tenant, WhenRecordFails,
     WhenUnbound, config, limits,
 };
-use crate::report::{SetError, quoted};
+use crate::report::SetError;
+use crate::text::{quoted, suggestion};
 use crate::verdict::Effect;
 
 /// Reads the text of a `weir.toml`; `file` is its name in errors.
@@ -46,6 +47,7 @@ fn set(errors: &mut Errors<'_>, mut root: Table<'_>) -> Set {
     }
     for (key_at, value) in named(errors, root.get("policies"), &POLICY) {
         let mut binding = binding(errors, value);
+        check_registered(errors, key_at, &binding.systems, &set.systems);
         binding.place = errors.place(key_at);
         binding.owner = binding.owner.or_else(|| set.owner.clone());
         set.policies.push(binding);
@@ -55,6 +57,18 @@ fn set(errors: &mut Errors<'_>, mut root: Table<'_>) -> Set {
     }
     root.finish_except(errors, explain_later_key);
     set
+}
+
+/// A system named literally must be registered: a slip of the pen would bind the policy to nothing.
+fn check_registered(errors: &mut Errors<'_>, at: usize, named: &[Pattern], registered: &BTreeMap<String, System>) {
+    for name in named.iter().filter_map(Pattern::literal).filter(|name| !registered.contains_key(*name)) {
+        let known: Vec<&str> = registered.keys().map(String::as_str).collect();
+        let help = match known.as_slice() {
+            [] => format!("register it: [systems.\"{name}\"]"),
+            known => suggestion(name, known),
+        };
+        errors.add(at, format!("the system {} is not registered under `systems`", quoted(name)), Some(help));
+    }
 }
 
 /// Tables that a later version reads: whoever writes them relies on them, so they are never skipped.

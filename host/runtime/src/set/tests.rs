@@ -296,6 +296,10 @@ const FILES: &[(&str, &[Expected])] = &[
             (3, 10, "`a\u{fffd}b` cannot name tenants: it takes 1 to 128 bytes without control characters"),
         ],
     ),
+    (
+        "set = 's'\n[systems.claims]\n[policies.p]\nmodule = 'x'\nsystems = ['claims', 'cl*', 'clams']",
+        &[(3, 11, "the system `clams` is not registered under `systems`")],
+    ),
     ("set = 's'\nset = 't'\n[policies.p]", &[(2, 1, "duplicate key `set`"), (3, 1, "missing key `module`")]),
     ("set = ", &[(1, 7, "string values must be quoted, expected literal string")]),
 ];

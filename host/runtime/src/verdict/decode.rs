@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Edit, Effect, Finding, Obligation, Quantity, Severity, Verdict, one_line};
-use crate::json::{Document, JsonError, Kind, Path, Value, excerpt};
+use super::{Edit, Effect, Finding, Obligation, Quantity, Severity, Verdict};
+use crate::json::{Document, JsonError, Kind, Path, Value};
+use crate::text::{one_line, quoted};
 
 /// A verdict is flat: anything nested deeper than this is not one.
 const MAX_DEPTH: usize = 8;
@@ -86,7 +87,7 @@ fn edit(value: Value<'_>, at: &Path<'_>, request: Value<'_>) -> Result<Edit, Jso
         replacement: required(replacement, at, "replacement")?.text(&at.key("replacement"))?.into_owned(),
     };
     let Some(text) = request.at(&edit.at).and_then(Value::as_text) else {
-        return Err(at.key("at").error(format!("the request has no text at `{}`", excerpt(&edit.at))));
+        return Err(at.key("at").error(format!("the request has no text at {}", quoted(&edit.at))));
     };
     let (start, end) = (edit.start as usize, edit.end as usize);
     if start > end || !text.is_char_boundary(start) || !text.is_char_boundary(end) {
@@ -102,7 +103,7 @@ fn scores(value: Value<'_>, at: &Path<'_>) -> Result<BTreeMap<String, f64>, Json
         let at = at.key(&key);
         let score: f64 = value.number(&at, "a number from 0 to 1")?;
         if !(0.0..=1.0).contains(&score) {
-            return Err(at.error(format!("expected a number from 0 to 1, found `{}`", excerpt(value.raw()))));
+            return Err(at.error(format!("expected a number from 0 to 1, found {}", quoted(value.raw()))));
         }
         scores.insert(short_name(&key, &at)?, score);
     }
@@ -139,7 +140,7 @@ fn one_of<T: Copy, const N: usize>(value: Value<'_>, at: &Path<'_>, words: [(&st
     let text = value.text(at)?;
     words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
         let known = words.map(|(word, _)| word).join("`, `");
-        at.error(format!("expected one of `{known}`, found `{}`", excerpt(&text)))
+        at.error(format!("expected one of `{known}`, found {}", quoted(&text)))
     })
 }
 
