@@ -4,17 +4,22 @@ use weir::{Decision, Recorder, Report, Request, Runtime, Source};
 
 /// A core-ABI guest around an `evaluate` body: `memory` of one page, a bump allocator from 4096, `(data)` at 0.
 ///
-/// `body` sees `$ptr` and `$len` and leaves an `i64`; `parts` adds module fields.
+/// `body` sees `$ptr` and `$len` and leaves an `i64`; `parts` adds module fields, imports first.
 pub(crate) fn guest(parts: &str, body: &str) -> Vec<u8> {
+    guest_in("1", parts, body)
+}
+
+/// As [`guest`], with a memory of this type.
+pub(crate) fn guest_in(memory: &str, parts: &str, body: &str) -> Vec<u8> {
     module(&format!(
-        r#"(memory (export "memory") 1)
+        r#"{parts}
+           (memory (export "memory") {memory})
            (global $next (mut i32) (i32.const 4096))
            (func (export "weir_abi_1"))
            (func (export "weir_alloc") (param $len i32) (result i32)
              (global.get $next)
              (global.set $next (i32.add (global.get $next) (local.get $len))))
-           (func (export "weir_evaluate") (param $ptr i32) (param $len i32) (result i64) {body})
-           {parts}"#
+           (func (export "weir_evaluate") (param $ptr i32) (param $len i32) (result i64) {body})"#
     ))
 }
 
@@ -27,6 +32,56 @@ pub(crate) fn module(fields: &str) -> Vec<u8> {
 pub(crate) fn constant(answer: &str) -> Vec<u8> {
     let parts = format!("(data (i32.const 0) {})", wat_text(answer));
     guest(&parts, &format!("(i64.const {})", answer.len()))
+}
+
+/// A guest that does `work`, which leaves nothing on the stack, and then allows.
+pub(crate) fn allows_after(parts: &str, work: &str) -> Vec<u8> {
+    guest(&format!("{parts} {ALLOW}"), &format!("{work} (i64.const 18)"))
+}
+
+/// The answer of a guest that leaves `(i64.const 18)`.
+pub(crate) const ALLOW: &str = r#"(data (i32.const 0) "{\22effect\22:\22allow\22}")"#;
+
+/// A guest whose one finding is the request it was given, with `'` for `"` and `/` for `\`.
+pub(crate) fn echo() -> Vec<u8> {
+    const BEFORE: &str = r#"{"effect":"allow","findings":[{"code":"echo","severity":"info","message":""#;
+    const AFTER: &str = r#""}]}"#;
+    let (start, end) = (BEFORE.len(), AFTER.len());
+    let copy = format!(
+        r#"(local $i i32) (local $byte i32)
+           (loop $next
+             (local.set $byte (i32.load8_u (i32.add (local.get $ptr) (local.get $i))))
+             (if (i32.eq (local.get $byte) (i32.const 34)) (then (local.set $byte (i32.const 39))))
+             (if (i32.eq (local.get $byte) (i32.const 92)) (then (local.set $byte (i32.const 47))))
+             (i32.store8 (i32.add (i32.const {start}) (local.get $i)) (local.get $byte))
+             (local.set $i (i32.add (local.get $i) (i32.const 1)))
+             (br_if $next (i32.lt_u (local.get $i) (local.get $len))))
+           (memory.init $after (i32.add (i32.const {start}) (local.get $len)) (i32.const 0) (i32.const {end}))
+           (i64.extend_i32_u (i32.add (local.get $len) (i32.const {})))"#,
+        start + end
+    );
+    let data = format!("(data (i32.const 0) {}) (data $after {})", wat_text(BEFORE), wat_text(AFTER));
+    guest(&data, &copy)
+}
+
+/// Pseudorandom numbers that are the same on every run (SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.next() as u8).collect()
+    }
 }
 
 /// A WAT string literal.

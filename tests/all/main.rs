@@ -1,4 +1,5 @@
 //! End-to-end tests: real sets, real guests, real files; one binary, so that wasmtime links once.
 
 mod harness;
+mod hostile;
 mod judging;

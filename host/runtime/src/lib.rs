@@ -1,33 +1,44 @@
-//! Runs governance policies for AI systems as sandboxed Wasm modules.
+#![doc = include_str!("../../../README.md")]
+//!
+//! # Parts
+//!
+//! [`Runtime`] judges a [`Request`] by the policies of a [`Source`] and answers a [`Decision`]; [`Recorder`] keeps the
+//! evidence, [`Report`] says why a set was refused, [`inspect`] looks into a module. The stages in between, in the order
+//! of the path: `request`, `system`, `select`, `reads`, `instance`, `verdict`, `combine`, `record`, `decision`.
 
-mod abi;
-mod combine;
-mod decision;
-mod digest;
-mod engine;
-mod evaluation;
-mod generation;
-mod hostcalls;
-mod inspect;
-mod instance;
-mod journal;
-mod json;
-mod loader;
-mod manifest;
-mod metrics;
-mod permit;
-mod preflight;
-mod reads;
-mod record;
-mod report;
+// The path of a request.
 mod request;
-mod runtime;
-mod schema;
-mod select;
-mod set;
 mod system;
-mod text;
+mod select;
+mod reads;
+mod instance;
+mod abi;
+mod hostcalls;
+mod engine;
 mod verdict;
+mod combine;
+mod evaluation;
+mod record;
+mod journal;
+mod decision;
+mod permit;
+
+// The path of a set.
+mod set;
+mod report;
+mod loader;
+mod inspect;
+mod manifest;
+mod schema;
+mod preflight;
+mod generation;
+
+// Both.
+mod runtime;
+mod metrics;
+mod digest;
+mod json;
+mod text;
 
 pub use combine::{MergedEdit, MergedObligation, PolicyFinding};
 pub use decision::{Decision, PolicyReport};

@@ -1,0 +1,54 @@
+//! What one evaluation costs beyond the guest, and what its record costs.
+
+use std::time::Duration;
+
+use weir::{Recorder, Runtime};
+
+use crate::floor::Floor;
+use crate::hosts::{CALL, GUEST, evaluate, one_policy, request};
+use crate::measure::{Effort, compare, timed};
+use crate::report::Figure;
+
+const AGAINST_FRESH: &str =
+    "bare wasmtime 48: same settings and pool, fresh store and instance, typed alloc and evaluate of the same guest";
+
+/// A whole evaluation, recorded in a file, against a bare fresh instance and call.
+///
+/// The request is parsed beforehand for `evaluate_over_fresh`, since a server parses a body once for whatever follows;
+/// `parse_and_evaluate_over_fresh` starts from the bytes of the request.
+pub(crate) fn over_fresh(effort: Effort) -> Vec<Figure> {
+    let folder = folder();
+    let runtime = one_policy(recorder(&folder));
+    let floor = Floor::new(GUEST);
+    let bare = |count| timed(vec![(); count], |()| floor.evaluate(CALL.as_bytes()));
+    assert_eq!(floor.evaluate(CALL.as_bytes()), br#"{"effect":"allow"}"#);
+    let parsed = compare(effort, |count| whole(&runtime, count), bare);
+    let parse = |()| evaluate(&runtime, request(CALL));
+    let unparsed = compare(effort, |count| timed(vec![(); count], parse), bare);
+    let fuel = runtime.evaluate_blocking(request(CALL)).policies()[0].fuel as f64;
+    vec![
+        Figure::ratio("evaluate_over_fresh", &parsed, AGAINST_FRESH).goal("<= 1.3").beside("guest_fuel", fuel),
+        Figure::ratio("parse_and_evaluate_over_fresh", &unparsed, AGAINST_FRESH).beside("guest_fuel", fuel),
+    ]
+}
+
+/// An evaluation recorded in a file against one whose record is numbered and forgotten.
+pub(crate) fn record_cost(effort: Effort) -> Vec<Figure> {
+    let folder = folder();
+    let (recorded, forgotten) = (one_policy(recorder(&folder)), one_policy(Recorder::discard()));
+    let ratio = compare(effort, |count| whole(&recorded, count), |count| whole(&forgotten, count));
+    vec![Figure::ratio("record_cost", &ratio, "the same with Recorder::discard").goal("<= 1.25")]
+}
+
+fn whole(runtime: &Runtime, count: usize) -> Duration {
+    timed(vec![request(CALL); count], |request| evaluate(runtime, request))
+}
+
+fn recorder(folder: &tempfile::TempDir) -> Recorder {
+    Recorder::jsonl_as("bench", folder.path()).expect("a new folder takes records")
+}
+
+/// Beside the build, which is on a disk; the system's folder for temporary files may be in memory.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written to")
+}

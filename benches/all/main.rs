@@ -1,0 +1,75 @@
+//! What Weir costs: `cargo bench -p weir-benches -- [--json] [--list] [PART OF A FIGURE'S NAME]...`
+//!
+//! Figures are ratios against floors that are measured in the same run, see `measure`. Before anything is timed, its
+//! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
+//!
+//! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
+//! `evaluation`, `selection` and `throughput` the figures.
+
+mod evaluation;
+mod floor;
+mod hosts;
+mod measure;
+mod report;
+mod selection;
+mod throughput;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use measure::Effort;
+use report::Figure;
+
+/// Figures that are measured together.
+struct Group {
+    names: &'static [&'static str],
+    measure: fn(Effort) -> Vec<Figure>,
+}
+
+const GROUPS: [Group; 4] = [
+    Group { names: &["evaluate_over_fresh", "parse_and_evaluate_over_fresh"], measure: evaluation::over_fresh },
+    Group { names: &["record_cost"], measure: evaluation::record_cost },
+    Group { names: &["selection_10k", "load_10000_ms"], measure: selection::ten_thousand },
+    Group {
+        names: &["eval_requests_per_second_1", "eval_requests_per_second_2", "eval_two_cores_over_one"],
+        measure: throughput::requests_per_second,
+    },
+];
+
+/// A round takes some milliseconds: long against the clock, short against what else the machine does.
+const WHOLE: Effort = Effort { rounds: 200, batch: 200 };
+const SHORT: Effort = Effort { rounds: 1, batch: 10 };
+
+fn main() -> ExitCode {
+    let (options, filters): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let has = |option: &str| options.iter().any(|given| given == option);
+    let unknown = options.iter().find(|option| !["--bench", "--json", "--list"].contains(&option.as_str()));
+    if let Some(unknown) = unknown {
+        let _ = writeln!(std::io::stderr(), "unknown option {unknown}: expected --json, --list or parts of names");
+        return ExitCode::from(2);
+    }
+    let effort = if has("--bench") { WHOLE } else { SHORT };
+    match run(effort, has("--json"), has("--list"), &filters) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "cannot print: {error}");
+            ExitCode::from(4)
+        }
+    }
+}
+
+fn run(effort: Effort, json: bool, list: bool, filters: &[String]) -> std::io::Result<()> {
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|part| name.contains(part.as_str()));
+    for Group { names, measure } in GROUPS {
+        if !names.iter().any(|name| wanted(name)) {
+            continue;
+        }
+        if list {
+            names.iter().try_for_each(|name| writeln!(std::io::stdout(), "{name}"))?;
+            continue;
+        }
+        measure(effort).iter().filter(|figure| wanted(figure.name())).try_for_each(|figure| figure.print(json))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Builds the measured policy as a module, as `plugins/build.rs` builds those that ship, which explains the choices.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PACKAGE: &str = "weir-bench-guest";
+const TARGET: &str = "wasm32-unknown-unknown";
+const PROFILE: &str = "guest";
+
+fn main() {
+    if let Err(fault) = build() {
+        fault.lines().for_each(|line| println!("cargo::error={line}"));
+    }
+}
+
+fn build() -> Result<(), String> {
+    let directory = |variable| PathBuf::from(env::var_os(variable).expect("cargo sets it for build scripts"));
+    let (benches, out) = (directory("CARGO_MANIFEST_DIR"), directory("OUT_DIR"));
+    for path in ["guest", "build.rs", "../plugin-sdk/rust", "../Cargo.toml", "../Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", benches.join(path).display());
+    }
+    let build = out.ancestors().find(|path| path.ends_with("build"));
+    let target = build.and_then(Path::parent).and_then(Path::parent).unwrap_or(&out);
+    let guests = target.join("guests");
+    let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it for build scripts"));
+    cargo.args(["build", "--quiet", "--locked", "-p", PACKAGE, "--profile", PROFILE, "--target", TARGET]);
+    cargo.arg("--manifest-path").arg(benches.join("guest/Cargo.toml")).arg("--target-dir").arg(&guests);
+    let host_only = |name: &str| {
+        let prefixes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_"];
+        ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_INCREMENTAL"].contains(&name)
+            || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(host_only)) {
+        cargo.env_remove(name);
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
+    let built = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !built.status.success() {
+        return Err(format!("the policy does not compile:\n{}", String::from_utf8_lossy(&built.stderr)));
+    }
+    let module = guests.join(TARGET).join(PROFILE).join("weir_bench_guest.wasm");
+    let copied = fs::copy(&module, out.join("guest.wasm"));
+    copied.map(|_| ()).map_err(|error| format!("cannot copy {}: {error}", module.display()))
+}
