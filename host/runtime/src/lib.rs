@@ -55,3 +55,22 @@ pub use report::{LoadError, Report, SetError};
 pub use request::{Request, RequestError, RequestLimits};
 pub use runtime::{Builder, Compiler, OpenError, Runtime, check};
 pub use verdict::{Edit, Effect, Failure, FailureKind, Finding, Obligation, Quantity, Severity, Verdict};
+
+/// Doors for fuzz targets; not part of the API.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    use crate::verdict::{Answer, decode};
+    use crate::{Request, Verdict};
+
+    /// Decodes a guest's answer to `request`; none where the guest says that it cannot judge.
+    ///
+    /// # Errors
+    /// What keeps the bytes from being an answer.
+    pub fn decode_verdict(bytes: &[u8], request: &Request) -> Result<Option<Verdict>, String> {
+        match decode(bytes, request.root()).map_err(|error| error.message)? {
+            Answer::Verdict(verdict) => Ok(Some(verdict)),
+            Answer::Error(_) => Ok(None),
+        }
+    }
+}

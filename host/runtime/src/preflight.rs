@@ -23,6 +23,7 @@ use crate::schema::ConfigSchema;
 use crate::select::Scope;
 use crate::set::{Binding, Grant, Mode, Pattern, canonical_json, is_checkpoint_name};
 use crate::system::Case;
+use crate::text::{one_line, quoted};
 use crate::verdict;
 
 /// What a set would run: the answer of `check`.
@@ -166,6 +167,8 @@ fn checkpoints(binding: &Binding, manifest: &Manifest) -> Vec<Pattern> {
 
 /// Everything that can be checked without compiling.
 fn check(bundle: &Bundle, binding: &Binding, facts: &Inspection, manifest: &Manifest) -> Result<(), Report> {
+    /// A hostile manifest can be wrong a million times.
+    const EXAMPLES: usize = 20;
     let mut report = Report::default();
     let policy = || binding.name.clone();
     let mut refuse =
@@ -175,22 +178,18 @@ fn check(bundle: &Bundle, binding: &Binding, facts: &Inspection, manifest: &Mani
     if binding.grants.contains(&Grant::State) {
         refuse("the capability `state` is not known by this version".to_owned(), None);
     }
-    for wanted in &manifest.grants {
-        if !binding.grants.iter().any(|grant| grant.as_str() == wanted) {
-            let help = format!("if the policy may use it, add it to its grants: grants = [\"{wanted}\"]");
-            refuse(format!("its manifest asks for the capability `{wanted}`, which is not granted"), Some(help));
-        }
+    let granted = |wanted: &&String| binding.grants.iter().any(|grant| grant.as_str() == *wanted);
+    for wanted in manifest.grants.iter().filter(|wanted| !granted(wanted)).take(EXAMPLES).map(|wanted| quoted(wanted)) {
+        let help = format!("if the policy may use it, add {wanted} to its `grants`");
+        refuse(format!("its manifest asks for the capability {wanted}, which is not granted"), Some(help));
     }
     if facts.memory_bytes > binding.limits.memory_bytes {
         let (has, limit) = (facts.memory_bytes, binding.limits.memory_bytes);
         refuse(format!("its memory starts with {has} bytes, the limit is {limit} (limit `memory`)"), None);
     }
     let bad = manifest.checkpoints.iter().flatten().filter(|name| *name != "*" && !is_checkpoint_name(name));
-    bad.for_each(|name| {
-        refuse(
-            format!("its manifest names the checkpoint {}, which is no dotted name", crate::text::quoted(name)),
-            None,
-        )
+    bad.take(EXAMPLES).for_each(|name| {
+        refuse(format!("its manifest names the checkpoint {}, which is no dotted name", quoted(name)), None)
     });
     report.set = config_errors(bundle, binding, manifest, &mut report.load);
     if report.is_empty() { Ok(()) } else { Err(report) }
@@ -206,7 +205,7 @@ fn config_errors(
     let schema = match ConfigSchema::compile(schema.clone()) {
         Ok(schema) => schema,
         Err(error) => {
-            let message = format!("the schema in its manifest is not valid: {error}");
+            let message = format!("the schema in its manifest is not valid: {}", one_line(&error, 1024));
             load.push(LoadError { policy: binding.name.clone(), message, help: None });
             return Vec::new();
         }

@@ -89,13 +89,16 @@ impl Reads {
             None => self.is_everything().then_some(&self.tree),
         };
         out.open(b'{');
-        for (field, text) in filled(request) {
+        let time = request.time().to_string();
+        let filled =
+            [Some(request.id()), Some(request.checkpoint()), Some(request.tenant()), request.system(), Some(&time)];
+        for (field, text) in FIELDS.iter().zip(filled) {
             if let (Some(_), Some(text)) = (wanted(field), text) {
                 out.key(field);
-                write_text(&text, &mut out.bytes);
+                write_text(text, &mut out.bytes);
             }
         }
-        for field in &FIELDS[5..] {
+        for field in &FIELDS[filled.len()..] {
             let Some(tree) = wanted(field) else { continue };
             let given = request.root().get(field);
             match case.system.filter(|_| *field == "context") {
@@ -106,17 +109,6 @@ impl Reads {
         out.close(b'}');
         out.bytes
     }
-}
-
-/// The fields whose values the host settles, in the order of [`FIELDS`].
-fn filled(request: &Request) -> [(&'static str, Option<String>); 5] {
-    [
-        ("id", Some(request.id().to_owned())),
-        ("checkpoint", Some(request.checkpoint().to_owned())),
-        ("tenant", Some(request.tenant().to_owned())),
-        ("system", request.system().map(str::to_owned)),
-        ("time", Some(request.time().to_string())),
-    ]
 }
 
 /// JSON under construction.

@@ -1,6 +1,7 @@
 //! What is judged: a caller's JSON, checked strictly and kept as written.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -51,11 +52,11 @@ impl From<JsonError> for RequestError {
     }
 }
 
-/// A checked request. What callers may leave out, the host has filled in.
+/// A checked request. What callers may leave out, the host has filled in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The caller's own text: numbers keep their digits, and spans point into it.
-    document: Document,
+    document: Arc<Document>,
     id: String,
     checkpoint: String,
     tenant: String,
@@ -121,7 +122,7 @@ impl Request {
         check_object(context, &at.key("context"))?;
         check_content(content, &at.key("content"), limits)?;
         check_measures(measures, &at.key("measures"), limits)?;
-        Ok(Request { id, checkpoint, tenant, system, time, document })
+        Ok(Request { id, checkpoint, tenant, system, time, document: Arc::new(document) })
     }
 
     /// The same request for another tenant: for hosts that know it from a credential.

@@ -5,6 +5,8 @@ use std::error::Error;
 use boon::{Compiler, Draft, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 
+use crate::text::one_line;
+
 /// Name of the manifest's schema among the resources of its compiler.
 const LOCATION: &str = "weir:manifest/config";
 
@@ -51,10 +53,16 @@ impl ConfigSchema {
     }
 }
 
-/// The causes without causes of their own: what a person has to change.
+/// The causes without causes of their own: what a person has to change. A schema can make up any number of them.
 fn collect(error: &ValidationError<'_, '_>, violations: &mut Vec<Violation>) {
+    const EXAMPLES: usize = 20;
+    const LONGEST_MESSAGE: usize = 1024;
+    if violations.len() == EXAMPLES {
+        return;
+    }
     if error.causes.is_empty() {
-        let violation = Violation { pointer: error.instance_location.to_string(), message: error.kind.to_string() };
+        let message = one_line(&error.kind.to_string(), LONGEST_MESSAGE).into_owned();
+        let violation = Violation { pointer: error.instance_location.to_string(), message };
         if !violations.contains(&violation) {
             violations.push(violation);
         }

@@ -10,6 +10,7 @@ use crate::engine::Running;
 use crate::hostcalls::{HOST_FUNCTIONS, HostSide, MODULE};
 use crate::inspect::{Inspection, Item, function_text};
 use crate::set::Grant;
+use crate::text::quoted;
 use crate::verdict::{Failure, FailureKind};
 
 const MEMORY: &str = "memory";
@@ -40,10 +41,10 @@ pub(crate) fn check(module: &Inspection, granted: impl Fn(Grant) -> bool) -> Vec
     let wanted = function_text(&["i32", "i32"], &["i64"]);
     let optional = module.exports.iter().filter(|export| export.name == CONFIGURE && export.of != wanted);
     problems.extend(optional.map(|export| (wrong_export(CONFIGURE, export, &wanted), None)));
-    problems.extend(module.imports.iter().filter_map(|import| import_problem(import, &granted)));
+    problems.extend(import_problems(module, &granted));
     if let Some(abi) = module.manifest.as_ref().and_then(|manifest| manifest.abi.as_ref()).filter(|abi| *abi != NAME)
     {
-        problems.push((format!("the manifest names the ABI `{abi}`, this version runs `{NAME}`"), None));
+        problems.push((format!("the manifest names the ABI {}, this version runs `{NAME}`", quoted(abi)), None));
     }
     problems
 }
@@ -52,12 +53,24 @@ fn wrong_export(name: &str, export: &Item, wanted: &str) -> String {
     format!("export `{name}` is {}, expected {wanted}", export.of)
 }
 
+/// A module can have ten thousand wrong imports: some examples are enough.
+fn import_problems(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec<(String, Option<String>)> {
+    const EXAMPLES: usize = 20;
+    let mut problems: Vec<_> = module.imports.iter().filter_map(|import| import_problem(import, granted)).collect();
+    let more = problems.len().saturating_sub(EXAMPLES);
+    if more > 0 {
+        problems.truncate(EXAMPLES);
+        problems.push((format!("and {more} more imports that a policy may not have"), None));
+    }
+    problems
+}
+
 fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<(String, Option<String>)> {
     let name = import.name.strip_prefix(MODULE).and_then(|name| name.strip_prefix('.'));
     let Some(function) = HOST_FUNCTIONS.iter().find(|function| Some(function.name) == name) else {
         let known = HOST_FUNCTIONS.map(|function| format!("`{MODULE}.{}`", function.name)).join(", ");
         return Some((
-            format!("unknown import `{}` ({}), a policy may import {known}", import.name, import.of),
+            format!("unknown import {} ({}), a policy may import {known}", quoted(&import.name), import.of),
             None,
         ));
     };
