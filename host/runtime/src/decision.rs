@@ -10,7 +10,6 @@ use serde::{Serialize, Serializer};
 use crate::combine::{MergedEdit, MergedObligation, PolicyFinding, Ruling};
 use crate::digest::Digest;
 use crate::generation::GenerationId;
-use crate::permit::{Denied, Permit};
 use crate::request::Request;
 use crate::verdict::{Effect, Failure, Verdict};
 
@@ -102,14 +101,6 @@ impl Decision {
     /// The request that was judged.
     pub fn request(&self) -> &Request {
         &self.request
-    }
-
-    /// Turns an allowing decision into the right to go on, with the edits made.
-    ///
-    /// # Errors
-    /// A decision that does not allow comes back as [`Denied`].
-    pub fn permit(self) -> Result<Permit, Denied> {
-        if self.effect() == Effect::Allow { Ok(Permit::new(self)) } else { Err(Denied::new(self)) }
     }
 }
 

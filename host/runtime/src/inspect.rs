@@ -63,17 +63,6 @@ pub struct Inspection {
     pub manifest: Option<Manifest>,
 }
 
-/// Looks at a module without compiling or running it.
-///
-/// # Errors
-/// What keeps it from being a module this host would compile.
-pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
-    let mut inspection = survey(wasm)?;
-    let problems = crate::abi::core::check(&inspection, |_| true);
-    inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
-    Ok(inspection)
-}
-
 /// Reads and checks a module, its ABI aside. All that can be said of it at once is said.
 pub(crate) fn survey(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     if wasm.len() as u64 > LARGEST_MODULE {

@@ -26,11 +26,20 @@ pub struct Permit {
     decision: Decision,
 }
 
-impl Permit {
-    pub(crate) fn new(decision: Decision) -> Permit {
-        Permit { body: edited(decision.request().root(), decision.edits()), decision }
+impl Decision {
+    /// Turns an allowing decision into the right to go on, with the edits made.
+    ///
+    /// # Errors
+    /// A decision that does not allow comes back as [`Denied`].
+    pub fn permit(self) -> Result<Permit, Denied> {
+        if self.effect() != Effect::Allow {
+            return Err(Denied { decision: Box::new(self) });
+        }
+        Ok(Permit { body: edited(self.request().root(), self.edits()), decision: self })
     }
+}
 
+impl Permit {
     /// The caller's request as JSON, edits made, everything else as the caller wrote it.
     pub fn body(&self) -> &str {
         &self.body
@@ -67,10 +76,6 @@ pub struct Denied {
 }
 
 impl Denied {
-    pub(crate) fn new(decision: Decision) -> Denied {
-        Denied { decision: Box::new(decision) }
-    }
-
     /// The decision behind it: deny, or review.
     pub fn decision(&self) -> &Decision {
         &self.decision

@@ -60,6 +60,17 @@ pub struct PlannedPolicy {
     pub fuel_limit: u64,
 }
 
+/// Looks at a module without compiling or running it.
+///
+/// # Errors
+/// What keeps it from being a module this host would compile.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
+    let mut inspection = survey(wasm)?;
+    let problems = abi::core::check(&inspection, |_| true);
+    inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
+    Ok(inspection)
+}
+
 /// Modules compiled during one load, by digest: a module that many policies share is compiled once.
 type Compiled = BTreeMap<Digest, Module>;
 
@@ -179,7 +190,8 @@ fn check(bundle: &Bundle, binding: &Binding, facts: &Inspection, manifest: &Mani
         refuse("the capability `state` is not known by this version".to_owned(), None);
     }
     let granted = |wanted: &&String| binding.grants.iter().any(|grant| grant.as_str() == *wanted);
-    for wanted in manifest.grants.iter().filter(|wanted| !granted(wanted)).take(EXAMPLES).map(|wanted| quoted(wanted)) {
+    for wanted in manifest.grants.iter().filter(|wanted| !granted(wanted)).take(EXAMPLES).map(|wanted| quoted(wanted))
+    {
         let help = format!("if the policy may use it, add {wanted} to its `grants`");
         refuse(format!("its manifest asks for the capability {wanted}, which is not granted"), Some(help));
     }

@@ -6,7 +6,7 @@ use weir_sdk::{Edit, Effect, Finding, Request, Severity, Verdict};
 
 use crate::config::{Action, Config};
 use crate::kinds::Kind;
-use crate::scan::Found;
+use crate::overlap::Found;
 
 /// More findings than this do not fit into an answer of 256 KiB, the usual limit, and a text that is masked in part is
 /// not masked.

@@ -31,7 +31,8 @@ mod judge;
 pub use config::{Action, Config};
 pub use judge::evaluate;
 pub use kinds::{Info, KINDS, Kind, Kinds};
-pub use scan::{Detector, Found, Scan};
+pub use overlap::Found;
+pub use scan::{Detector, Scan};
 
 weir_sdk::policy! {
     config: Config,

@@ -3,8 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::kinds::Kind;
 use crate::rule::Evidence;
-use crate::scan::Found;
+
+/// A kind at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// What it is.
+    pub kind: Kind,
+    /// Its first byte.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+    pub(crate) evidence: Evidence,
+    pub(crate) named: bool,
+}
 
 /// What decides between two readings, in this order: it grants access; it is more than a doubt; it is longer; a word
 /// names it; its evidence; its place in the table of kinds, where smaller odds come first.

@@ -12,27 +12,15 @@ use std::ops::Range;
 
 use crate::bytes::{self, DIGIT, HEX, LETTER, TRIGGER, UNDERSCORE, WORD};
 use crate::kinds::{Kind, Kinds};
+use crate::overlap::{self, Found};
 use crate::rule::{Evidence, LONGEST, Rule, SPACE, Window, may_be_mixed, separator};
-use crate::{assignment, contact, context, finance, national, network, overlap, secrets};
+use crate::{assignment, contact, context, finance, national, network, secrets};
 
 /// An IBAN in quarters has nine groups, and nothing has more.
 const MOST_GROUPS: usize = 9;
 
 /// More readings than this in one text are answered as too many instead of being sorted.
 const MOST_FOUND: usize = 4096;
-
-/// A kind at a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    /// What it is.
-    pub kind: Kind,
-    /// Its first byte.
-    pub start: usize,
-    /// One past its last byte.
-    pub end: usize,
-    pub(crate) evidence: Evidence,
-    pub(crate) named: bool,
-}
 
 /// What a scan came to.
 #[derive(Debug, Default)]
