@@ -30,8 +30,11 @@ pub(crate) fn module(fields: &str) -> Vec<u8> {
 
 /// A guest that always answers `answer`.
 pub(crate) fn constant(answer: &str) -> Vec<u8> {
-    let parts = format!("(data (i32.const 0) {})", wat_text(answer));
-    guest(&parts, &format!("(i64.const {})", answer.len()))
+    // Behind the page in which the allocator works.
+    const PAGE: usize = 65_536;
+    let parts = format!("(data (i32.const {PAGE}) {})", wat_text(answer));
+    let pages = 1 + answer.len().div_ceil(PAGE);
+    guest_in(&pages.to_string(), &parts, &format!("(i64.const {})", PAGE << 32 | answer.len()))
 }
 
 /// A guest that does `work`, which leaves nothing on the stack, and then allows.

@@ -2,4 +2,8 @@
 
 mod harness;
 mod hostile;
+mod isolation;
 mod judging;
+mod repository;
+mod checks;
+mod selection;

@@ -9,7 +9,8 @@ use wasmparser::{ExternalKind, FunctionBody, MemoryType, Parser, Payload, TypeRe
 use crate::digest::Digest;
 use crate::manifest::{Manifest, SECTION};
 
-/// Proposals a guest may use: what today's compilers emit. Everything else is attack surface.
+/// Proposals a guest may use: what today's compilers emit. Everything else is attack surface; `externref` is, too, since
+/// the engine runs without a garbage collector.
 const FEATURES: WasmFeatures = WasmFeatures::WASM1
     .union(WasmFeatures::BULK_MEMORY)
     .union(WasmFeatures::REFERENCE_TYPES)
@@ -17,7 +18,8 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM1
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::EXTENDED_CONST);
+    .union(WasmFeatures::EXTENDED_CONST)
+    .difference(WasmFeatures::GC_TYPES);
 
 /// Largest module file, in bytes.
 pub(crate) const LARGEST_MODULE: u64 = 8 << 20;

@@ -5,11 +5,16 @@ use serde_json::value::RawValue;
 
 use crate::json::{Document, JsonError, Kind, Path, Value};
 use crate::reads::Reads;
+use crate::text::quoted;
 
 /// Name of the custom section.
 pub(crate) const SECTION: &str = "weir:manifest";
 /// Deepest nesting of a manifest: a schema and sample requests need some.
 const DEPTH: usize = 80;
+/// Largest schema, in bytes: compiling one takes time that grows with the square of its size.
+const LARGEST_SCHEMA: usize = 64 << 10;
+/// Most samples: each is judged when the policy is loaded.
+const MOST_SAMPLES: usize = 100;
 
 /// A module's own description; every part is optional and has the default of a module without a manifest.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -52,7 +57,7 @@ impl Manifest {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Manifest, String> {
         manifest(bytes).map_err(|JsonError { pointer, message }| match pointer.as_str() {
             "" => format!("manifest: {message}"),
-            pointer => format!("manifest at `{pointer}`: {message}"),
+            pointer => format!("manifest at {}: {message}", quoted(pointer)),
         })
     }
 }
@@ -67,6 +72,9 @@ fn manifest(bytes: &[u8]) -> Result<Manifest, JsonError> {
         |value: Option<Value<'_>>, key| value.map(|v| v.text(&at.key(key)).map(|t| t.into_owned())).transpose();
     let reads = reads.map(|value| texts(value, &at.key("reads"))).transpose()?;
     let schema = |value: Value<'_>| match value.kind() {
+        _ if value.raw().len() > LARGEST_SCHEMA => {
+            Err(at.key("config").error(format!("a schema of more than {LARGEST_SCHEMA} bytes")))
+        }
         Kind::Object | Kind::Bool => {
             serde_json::from_str(value.raw()).map_err(|e| at.key("config").error(e.to_string()))
         }
@@ -93,7 +101,8 @@ fn texts(value: Value<'_>, at: &Path<'_>) -> Result<Vec<String>, JsonError> {
 }
 
 fn samples(value: Value<'_>, at: &Path<'_>) -> Result<Vec<String>, JsonError> {
-    Ok(value.expect(Kind::Array, at)?.items().map(|item| item.raw().to_owned()).collect())
+    let samples: Vec<String> = value.expect(Kind::Array, at)?.items().map(|item| item.raw().to_owned()).collect();
+    if samples.len() > MOST_SAMPLES { Err(at.error(format!("more than {MOST_SAMPLES} samples"))) } else { Ok(samples) }
 }
 
 #[cfg(test)]

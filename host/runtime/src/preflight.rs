@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::Module;
@@ -21,7 +22,7 @@ use crate::report::{LoadError, Report, SetError};
 use crate::request::{Request, RequestLimits};
 use crate::schema::ConfigSchema;
 use crate::select::Scope;
-use crate::set::{Binding, Grant, Mode, Pattern, canonical_json, is_checkpoint_name};
+use crate::set::{Binding, Grant, Limits, Mode, Pattern, canonical_json, is_checkpoint_name};
 use crate::system::Case;
 use crate::text::{one_line, quoted};
 use crate::verdict;
@@ -140,9 +141,11 @@ async fn prepare_policy(
             module
         }
     };
-    let template = Template::new(Arc::clone(engine), &module, &binding.grants, binding.limits, &config)
-        .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
-    let sample_fuel = rehearse(&template, &manifest).await.map_err(refused)?;
+    let template = |limits| {
+        Template::new(Arc::clone(engine), &module, &binding.grants, limits, &config)
+            .map_err(|error| refused(format!("cannot be linked: {error:#}")))
+    };
+    let sample_fuel = rehearse(&template(patient(binding.limits))?, &manifest).await.map_err(refused)?;
     let checkpoints = checkpoints(binding, &manifest);
     Ok(Prepared {
         planned: PlannedPolicy {
@@ -164,7 +167,7 @@ async fn prepare_policy(
             shadow: binding.mode == Mode::Shadow,
             on_failure: binding.on_failure.clone(),
             reads: manifest.reads.clone(),
-            template,
+            template: template(binding.limits)?,
         },
     })
 }
@@ -234,6 +237,12 @@ fn config_errors(
         }
     };
     schema.violations(&binding.config).into_iter().map(error).collect()
+}
+
+/// The limits of a rehearsal: a busy machine is no reason to refuse a set, and fuel bounds the work anyway.
+fn patient(limits: Limits) -> Limits {
+    const TIME: Duration = Duration::from_secs(10);
+    Limits { deadline: limits.deadline.max(TIME), ..limits }
 }
 
 /// Starts the policy once, and lets it judge each of its samples. The answer is the most fuel one of them took.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::json::{Kind, Value, segments, write_text};
-use crate::request::{FIELDS, Request};
+use crate::request::FIELDS;
 use crate::system::{Case, RegisteredContext};
 
 /// Deepest pointer in `reads`.
@@ -193,6 +193,7 @@ impl serde::Serialize for Reads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Request;
     use crate::set::System;
 
     const REQUEST: &str = r#"{"checkpoint":"a.b","id":"r","time":"2026-01-01T00:00:00Z","system":"s",

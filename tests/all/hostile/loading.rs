@@ -1,11 +1,12 @@
 //! Rows 16 to 19, 28 and 31: modules that want more than there is.
 
 use super::{Row, refused, story};
-use crate::harness::{echo, guest, guest_in, host_of, module, request};
+use crate::harness::{echo, guest, guest_in, host_of, module, request, with_manifest};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = imports();
     rows.extend(exports());
+    rows.extend(manifests());
     rows.extend(proposals());
     rows.push(story(31, "time and chance come from the request alone", nothing_but_the_request));
     rows
@@ -75,6 +76,48 @@ fn imports() -> Vec<Row> {
     ]
 }
 
+/// A manifest is read without running anything, and can be wrong a great many times.
+fn manifests() -> Vec<Row> {
+    let row = |name, manifest: &str, says: &[&'static str]| {
+        refused(18, name, with_manifest(&guest("", NOTHING), manifest), "", says)
+    };
+    let demands: Vec<String> = (0..2_000).map(|i| format!(r#"{{"required":["k{i}"]}}"#)).collect();
+    let many = |one: &dyn Fn(usize) -> String| (0..100_000).map(one).collect::<Vec<_>>().join(",");
+    vec![
+        row(
+            "a schema of 100,000 demands",
+            &format!(r#"{{"config":{{"allOf":[{}]}}}}"#, many(&|i| format!(r#"{{"required":["k{i}"]}}"#))),
+            &["manifest at `/config`: a schema of more than 65536 bytes"],
+        ),
+        row(
+            "a schema of 2,000 demands",
+            &format!(r#"{{"config":{{"allOf":[{}]}}}}"#, demands.join(",")),
+            &["configuration of policy `p`", "k19"],
+        ),
+        row("a schema that is itself", r##"{"config":{"$ref":"#"}}"##, &["schema"]),
+        row("a schema elsewhere", r#"{"config":{"$ref":"file:///etc/hostname"}}"#, &["error loading file:///etc/hostname"]),
+        row(
+            "100,000 capabilities",
+            &format!(r#"{{"grants":[{}]}}"#, many(&|i| format!(r#""g{i}""#))),
+            &["the capability `g0`, which is not granted"],
+        ),
+        row(
+            "100,000 checkpoints",
+            &format!(r#"{{"checkpoints":[{}]}}"#, many(&|i| format!(r#""C {i}""#))),
+            &["names the checkpoint `C 0`"],
+        ),
+        row("an endless sample", r#"{"samples":[{"checkpoint":"a","payload":1e99999}]}"#, &["sample 0 of its manifest"]),
+        row(
+            "100,000 samples",
+            &format!(r#"{{"samples":[{}]}}"#, many(&|i| format!(r#"{{"checkpoint":"a{i}"}}"#))),
+            &["manifest at `/samples`"],
+        ),
+        row("nested 10,000 deep", &format!("{{\"config\":{}", "[".repeat(10_000)), &["manifest"]),
+        row("an unknown key", r#"{"reed":[]}"#, &["manifest at `/reed`: unknown key `reed`", "`reads`"]),
+        row("reading nothing", r#"{"reads":[]}"#, &["manifest at `/reads`"]),
+    ]
+}
+
 fn exports() -> Vec<Row> {
     let wrong = module(
         r#"(global (export "memory") i32 (i32.const 0))
@@ -120,6 +163,7 @@ fn proposals() -> Vec<Row> {
         off("structs", "(type $s (struct (field i32))) (func (drop (struct.new $s (i32.const 1))))", "gc"),
         off("arrays", "(type $a (array i8)) (func (param (ref null $a)))", "gc"),
         off("small integers", "(func (drop (ref.i31 (i32.const 1))))", "gc"),
+        off("references to the host's objects", "(func (param externref))", "gc types"),
         off("exceptions", "(tag $e) (func (throw $e))", "exceptions"),
         off("tail calls", "(func $f (return_call $f))", "tail calls"),
         off("atomics", "(func (drop (i32.atomic.load (i32.const 0))))", "threads"),
@@ -127,7 +171,7 @@ fn proposals() -> Vec<Row> {
         memory("64-bit memory", "i64 1", "memory64"),
         memory("bytes for pages", "1 1 (pagesize 1)", "custom page sizes"),
         off("64-bit table", "(table i64 1 funcref)", "memory64"),
-        off("two memories", "(memory 1)", "multi-memory"),
+        off("two memories", "(memory 1)", "multiple memories"),
         off("typed function references", "(type $f (func)) (func (param (ref $f)) (call_ref $f (local.get 0)))", "function references"),
         off("stack switching", "(type $f (func)) (type $c (cont $f)) (func (param (ref null $c)))", "stack"),
         off("relaxed vectors", "(func (param v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))", "relaxed SIMD"),

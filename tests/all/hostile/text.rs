@@ -132,7 +132,7 @@ fn texts() -> Vec<Row> {
     );
     let code = r#"{"effect":"allow","findings":[{"code":"a\nb","severity":"info","message":""}]}"#;
     let refuses = guest(
-        r#"(func (export "weir_configure") (param i32 i32) (result i64) (i64.const 12))
+        r#"(func (export "weir_configure") (param i32 i32) (result i64) (i64.const 13))
            (data (i32.const 0) "no\0d\0a\1b[31m way")"#,
         "(i64.const 0)",
     );
