@@ -108,7 +108,11 @@ fn a_folder_is_read_with_care() {
     assert!(opened(path).contains("there is no `weir.toml` in this folder"));
     fs::write(path.join("a.wasm"), constant(ALLOW)).unwrap();
     let starter = opened(path);
-    let text: String = starter.lines().skip_while(|line| !line.contains("set = ")).map(|l| format!("{}\n", l.trim_start())).collect();
+    let text: String = starter
+        .lines()
+        .skip_while(|line| !line.contains("set = "))
+        .map(|l| format!("{}\n", l.trim_start()))
+        .collect();
     fs::write(path.join("weir.toml"), text).unwrap();
     assert_eq!(weir::check(&Source::dir(path)).unwrap().policies[0].name, "a");
 

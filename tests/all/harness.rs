@@ -25,11 +25,14 @@ pub(crate) fn guest_in(memory: &str, parts: &str, body: &str) -> Vec<u8> {
 
 /// A module of these fields.
 pub(crate) fn module(fields: &str) -> Vec<u8> {
-    wat::parse_str(format!("(module {fields})")).expect("the test's own WAT parses")
+    let wasm = wat::parse_str(format!("(module {fields})")).expect("the test's own WAT parses");
+    seed("module", &wasm);
+    wasm
 }
 
 /// A guest that always answers `answer`.
 pub(crate) fn constant(answer: &str) -> Vec<u8> {
+    seed("verdict", answer.as_bytes());
     // Behind the page in which the allocator works.
     const PAGE: usize = 65_536;
     let parts = format!("(data (i32.const {PAGE}) {})", wat_text(answer));
@@ -67,6 +70,14 @@ pub(crate) fn echo() -> Vec<u8> {
     guest(&data, &copy)
 }
 
+/// Keeps what tests use as a seed of a fuzz target, where `WEIR_FUZZ_SEEDS` names a folder for them.
+fn seed(target: &str, bytes: &[u8]) {
+    let Some(folder) = std::env::var_os("WEIR_FUZZ_SEEDS") else { return };
+    let name = weir::Digest::of(bytes).to_string().replace(':', "-");
+    std::fs::write(std::path::Path::new(&folder).join(target).join(name), bytes)
+        .expect("the folder of seeds takes them");
+}
+
 /// Pseudorandom numbers that are the same on every run (SplitMix64).
 pub(crate) struct Random(pub(crate) u64);
 
@@ -85,6 +96,25 @@ impl Random {
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.next() as u8).collect()
     }
+}
+
+/// A body that never ends.
+pub(crate) const FOREVER: &str = "(loop $again (br $again)) (i64.const 0)";
+
+/// A body that never ends and takes a hundred times longer for its fuel: square roots cost one unit each.
+pub(crate) fn slow_loop() -> String {
+    let roots = "(f64.sqrt ".repeat(100) + "(local.get $x)" + &")".repeat(100);
+    format!("(local $x f64) (loop $again (local.set $x {roots}) (br $again)) (i64.const 0)")
+}
+
+/// Work that burns about `fuel` units and leaves nothing on the stack.
+pub(crate) fn burn(fuel: u64) -> String {
+    format!(
+        r#"(local $left i64) (local.set $left (i64.const {}))
+           (loop $again
+             (br_if $again (i64.ne (local.tee $left (i64.sub (local.get $left) (i64.const 1))) (i64.const 0))))"#,
+        fuel / 7
+    )
 }
 
 /// A WAT string literal.
@@ -146,6 +176,7 @@ pub(crate) fn request() -> Request {
 
 /// A request from JSON.
 pub(crate) fn asked(json: &str) -> Request {
+    seed("request", json.as_bytes());
     Request::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -153,4 +184,10 @@ pub(crate) fn asked(json: &str) -> Request {
 pub(crate) fn failure(decision: &Decision) -> (String, String) {
     let failure = decision.policies()[0].outcome.as_ref().expect_err("the policy gave a verdict");
     (failure.kind.to_string(), failure.detail.clone())
+}
+
+/// The records that a host keeps in memory.
+pub(crate) fn records(host: &Runtime) -> Vec<serde_json::Value> {
+    let lines = host.recorder().lines();
+    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

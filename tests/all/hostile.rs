@@ -83,7 +83,9 @@ fn every_row_of_the_fault_list_holds() {
     let failed: Vec<String> = rows
         .into_iter()
         .map(|row| (format!("row {} ({})", row.number, row.name), row.case))
-        .filter_map(|(label, case)| catch_unwind(AssertUnwindSafe(|| try_row(case, &label, &outside))).err().map(|_| label))
+        .filter_map(|(label, case)| {
+            catch_unwind(AssertUnwindSafe(|| try_row(case, &label, &outside))).err().map(|_| label)
+        })
         .collect();
     assert!(failed.is_empty(), "failed: {failed:#?}");
 }

@@ -64,7 +64,8 @@ fn a_hundred_thousand_calls_at_once_start_fresh() {
     let counted = executor.block_on(async {
         let calls = (0..CALLS).map(|call| {
             let (host, checkpoint) = (Arc::clone(&host), if call % 4 == 0 { "fiber" } else { "inline" });
-            let request = asked(&format!(r#"{{"id":"{call}","checkpoint":"{checkpoint}","tenant":"t{}"}}"#, call % 7));
+            let request =
+                asked(&format!(r#"{{"id":"{call}","checkpoint":"{checkpoint}","tenant":"t{}"}}"#, call % 7));
             tokio::spawn(async move { (call, host.evaluate(request).await) })
         });
         let fresh = stream::iter(calls).buffer_unordered(AT_ONCE).map(|joined| {

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 /// What each stage of `host/runtime` may import, itself aside. `runtime` knows everything and is left out.
 const IMPORTS: &[(&str, &str)] = &[
     ("evaluation", "combine decision digest generation hostcalls instance metrics reads record request set verdict"),
-    ("preflight", "abi digest engine generation inspect instance loader manifest report request schema select set system text verdict"),
+    (
+        "preflight",
+        "abi digest engine generation inspect instance loader manifest report request schema select set system text verdict",
+    ),
     ("generation", "digest instance reads request select set system"),
     ("loader", "digest inspect report set"),
     ("record", "combine decision digest hostcalls journal metrics set verdict"),
@@ -91,7 +94,9 @@ fn imported(text: &str) -> BTreeSet<String> {
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         match rest.strip_prefix('{') {
-            Some(list) => names.extend(list.split('}').next().unwrap_or_default().split(',').map(|item| name(item.trim()))),
+            Some(list) => {
+                names.extend(list.split('}').next().unwrap_or_default().split(',').map(|item| name(item.trim())))
+            }
             None => {
                 names.insert(name(rest));
             }
@@ -109,7 +114,8 @@ fn imports_run_one_way() {
         if path.contains("/tests") {
             continue;
         }
-        let allowed = allowed.get(stage).unwrap_or_else(|| panic!("{path}: `{stage}` is not in the table of imports"));
+        let allowed =
+            allowed.get(stage).unwrap_or_else(|| panic!("{path}: `{stage}` is not in the table of imports"));
         for name in imported(&text).iter().filter(|name| **name != stage) {
             assert!(allowed.contains(name.as_str()), "{path}: `{stage}` may not import `{name}`");
         }
@@ -170,7 +176,9 @@ fn functions<'a>(lines: &[&'a str]) -> Vec<(&'a str, usize)> {
 fn unsafe_code_stands_where_it_is_expected() {
     let word = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
     for (path, text) in sources() {
-        let has = code_lines(&text).iter().any(|line| word(line.split("//").next().unwrap_or_default()) && !line.contains('"'));
+        let has = code_lines(&text)
+            .iter()
+            .any(|line| word(line.split("//").next().unwrap_or_default()) && !line.contains('"'));
         assert!(!has || UNSAFE.contains(&path.as_str()), "{path} contains `unsafe`");
     }
 }

@@ -95,7 +95,11 @@ fn manifests() -> Vec<Row> {
             &["configuration of policy `p`", "k19"],
         ),
         row("a schema that is itself", r##"{"config":{"$ref":"#"}}"##, &["schema"]),
-        row("a schema elsewhere", r#"{"config":{"$ref":"file:///etc/hostname"}}"#, &["error loading file:///etc/hostname"]),
+        row(
+            "a schema elsewhere",
+            r#"{"config":{"$ref":"file:///etc/hostname"}}"#,
+            &["error loading file:///etc/hostname"],
+        ),
         row(
             "100,000 capabilities",
             &format!(r#"{{"grants":[{}]}}"#, many(&|i| format!(r#""g{i}""#))),
@@ -106,7 +110,11 @@ fn manifests() -> Vec<Row> {
             &format!(r#"{{"checkpoints":[{}]}}"#, many(&|i| format!(r#""C {i}""#))),
             &["names the checkpoint `C 0`"],
         ),
-        row("an endless sample", r#"{"samples":[{"checkpoint":"a","payload":1e99999}]}"#, &["sample 0 of its manifest"]),
+        row(
+            "an endless sample",
+            r#"{"samples":[{"checkpoint":"a","payload":1e99999}]}"#,
+            &["sample 0 of its manifest"],
+        ),
         row(
             "100,000 samples",
             &format!(r#"{{"samples":[{}]}}"#, many(&|i| format!(r#"{{"checkpoint":"a{i}"}}"#))),
@@ -172,10 +180,22 @@ fn proposals() -> Vec<Row> {
         memory("bytes for pages", "1 1 (pagesize 1)", "custom page sizes"),
         off("64-bit table", "(table i64 1 funcref)", "memory64"),
         off("two memories", "(memory 1)", "multiple memories"),
-        off("typed function references", "(type $f (func)) (func (param (ref $f)) (call_ref $f (local.get 0)))", "function references"),
+        off(
+            "typed function references",
+            "(type $f (func)) (func (param (ref $f)) (call_ref $f (local.get 0)))",
+            "function references",
+        ),
         off("stack switching", "(type $f (func)) (type $c (cont $f)) (func (param (ref null $c)))", "stack"),
-        off("relaxed vectors", "(func (param v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))", "relaxed SIMD"),
-        off("wide arithmetic", "(func (result i64 i64) (i64.mul_wide_u (i64.const 1) (i64.const 1)))", "wide arithmetic"),
+        off(
+            "relaxed vectors",
+            "(func (param v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 0)))",
+            "relaxed SIMD",
+        ),
+        off(
+            "wide arithmetic",
+            "(func (result i64 i64) (i64.mul_wide_u (i64.const 1) (i64.const 1)))",
+            "wide arithmetic",
+        ),
         refused(
             31,
             "clocks and dice",

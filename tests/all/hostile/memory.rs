@@ -21,7 +21,8 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn growth() -> Vec<Row> {
     let grows_and = |end: &str| guest("", &format!("{GROW_ALL} {end}"));
-    let at_once = guest("", "(if (i32.eq (memory.grow (i32.const 65535)) (i32.const -1)) (then unreachable)) (i64.const 0)");
+    let at_once =
+        guest("", "(if (i32.eq (memory.grow (i32.const 65535)) (i32.const -1)) (then unreachable)) (i64.const 0)");
     vec![
         judged(5, "grows to its limit", allows_after("", GROW_ALL), SMALL, Expected::Memory(2 << 20)),
         judged(5, "the same in a fiber", allows_after("", GROW_ALL), SMALL_FIBER, Expected::Memory(2 << 20)),

@@ -89,7 +89,11 @@ fn verdicts() -> Vec<Row> {
             r#"{"effect":"allow","edits":[{"at":"/content","start":0,"end":1,"replacement":""}]}"#,
             "at `/edits/0/at`",
         ),
-        row("an unknown severity", r#"{"effect":"allow","findings":[{"code":"c","severity":"!","message":""}]}"#, "severity"),
+        row(
+            "an unknown severity",
+            r#"{"effect":"allow","findings":[{"code":"c","severity":"!","message":""}]}"#,
+            "severity",
+        ),
     ]
 }
 

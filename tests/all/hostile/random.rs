@@ -55,7 +55,8 @@ fn random_modules(label: &str) {
         let Some(host) = opened(&wasm, lines, label) else { continue };
         judged += 1;
         let [first, second] = [(); 2].map(|()| {
-            let decision = host.evaluate_blocking(asked(r#"{"id":"r","checkpoint":"c","time":"2026-01-01T00:00:00Z"}"#));
+            let decision =
+                host.evaluate_blocking(asked(r#"{"id":"r","checkpoint":"c","time":"2026-01-01T00:00:00Z"}"#));
             decision.policies()[0].clone()
         });
         assert!(first.memory_bytes <= 1 << 20 && first.fuel <= 200_000, "{label}: seed {seed}: {first:?}");
@@ -64,7 +65,10 @@ fn random_modules(label: &str) {
             assert!(known, "{label}: seed {seed}: {failure}");
         }
         let same = first.outcome == second.outcome && first.fuel == second.fuel;
-        assert!(same && first.memory_bytes == second.memory_bytes, "{label}: seed {seed}: {first:?}, then {second:?}");
+        assert!(
+            same && first.memory_bytes == second.memory_bytes,
+            "{label}: seed {seed}: {first:?}, then {second:?}"
+        );
     }
     assert!(judged > MODULES / 3, "{label}: only {judged} of {MODULES} were let in");
 }
@@ -84,7 +88,8 @@ fn opened(wasm: &[u8], lines: &str, label: &str) -> Option<Runtime> {
 }
 
 fn good() -> Vec<u8> {
-    let manifest = r#"{"name":"good","abi":"core-1","checkpoints":["a.b"],"reads":["/content"],"samples":[{"checkpoint":"a"}]}"#;
+    let manifest =
+        r#"{"name":"good","abi":"core-1","checkpoints":["a.b"],"reads":["/content"],"samples":[{"checkpoint":"a"}]}"#;
     with_manifest(&constant(r#"{"effect":"allow","scores":{"s":0.5}}"#), manifest)
 }
 

@@ -3,9 +3,7 @@
 use weir::FailureKind::{Deadline, Fuel, Trap};
 
 use super::{Row, fails, refused};
-use crate::harness::guest;
-
-const FOREVER: &str = "(loop $again (br $again)) (i64.const 0)";
+use crate::harness::{FOREVER, guest, slow_loop};
 
 /// More fuel than the host runs on the calling task: the guest gets a stack of its own.
 const FIBER: &str = "limits = { fuel = 20_000_000, deadline = \"10 s\" }";
@@ -48,13 +46,15 @@ pub(super) fn rows() -> Vec<Row> {
         fails(8, "large frames in a fiber", large_frames(), FIBER, Trap, "call stack exhausted"),
         fails(21, "trap after changing everything", traps_changed(), "", Trap, "unreachable"),
         fails(21, "the same in a fiber", traps_changed(), FIBER, Trap, "unreachable"),
-        fails(21, "division by zero", guest("", "(i64.div_s (i64.const 1) (i64.const 0))"), "", Trap, "divide by zero"),
+        fails(
+            21,
+            "division by zero",
+            guest("", "(i64.div_s (i64.const 1) (i64.const 0))"),
+            "",
+            Trap,
+            "divide by zero",
+        ),
     ]
-}
-
-fn slow_loop() -> String {
-    let roots = "(f64.sqrt ".repeat(100) + "(local.get $x)" + &")".repeat(100);
-    format!("(local $x f64) (loop $again (local.set $x {roots}) (br $again)) (i64.const 0)")
 }
 
 fn small_frames() -> Vec<u8> {

@@ -59,8 +59,22 @@ fn floods() -> Vec<Row> {
             "limit 5000000",
         ),
         fails(20, "a line of four gigabytes", once("0", "-1"), GRANT, Fuel, "limit 5000000"),
-        fails(20, "a line outside the memory", once("65535", "2"), GRANT, RefusedHostCall, "outside the guest's memory"),
-        fails(20, "a line whose end overflows", once("-1", "100"), GRANT, RefusedHostCall, "outside the guest's memory"),
+        fails(
+            20,
+            "a line outside the memory",
+            once("65535", "2"),
+            GRANT,
+            RefusedHostCall,
+            "outside the guest's memory",
+        ),
+        fails(
+            20,
+            "a line whose end overflows",
+            once("-1", "100"),
+            GRANT,
+            RefusedHostCall,
+            "outside the guest's memory",
+        ),
     ]
 }
 
