@@ -1,12 +1,13 @@
 //! End-to-end tests: real sets, real guests, real files; one binary, so that wasmtime links once.
 
 mod harness;
+
+mod checks;
 mod hostile;
 mod isolation;
 mod judging;
 mod limits;
-mod repository;
-mod checks;
-mod selection;
 mod records;
-mod limits;
+mod repository;
+mod selection;
+mod zz;

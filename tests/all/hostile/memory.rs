@@ -6,7 +6,7 @@ use super::{Expected, Row, allows, fails, judged, refused, story};
 use crate::harness::{ALLOW, allows_after, asked, guest, guest_in, host, module};
 
 const SMALL: &str = "limits = { memory = \"2 MiB\" }";
-const SMALL_FIBER: &str = "limits = { memory = \"2 MiB\", fuel = 20_000_000, deadline = \"10 s\" }";
+const SMALL_FIBER: &str = "limits = { memory = \"2 MiB\", fuel = 20_000_000 }";
 
 /// Grows page by page until the host says no.
 const GROW_ALL: &str = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))";
@@ -33,7 +33,7 @@ fn growth() -> Vec<Row> {
             5,
             "never stops asking",
             guest("", "(loop $more (drop (memory.grow (i32.const 1))) (br $more)) (i64.const 0)"),
-            "limits = { fuel = 100_000, deadline = \"10 s\" }",
+            "limits = { fuel = 100_000 }",
             FailureKind::Fuel,
             "limit 100000",
         ),
@@ -136,7 +136,7 @@ fn nothing_is_left_behind(label: &str) {
            (if (i32.eqz (ref.is_null (table.get $t (i32.const 99)))) (then unreachable))
            (i64.const 18)"#,
     );
-    let limits = "limits = { memory = \"4 MiB\", fuel = 15_000_000, deadline = \"10 s\" }";
+    let limits = "limits = { memory = \"4 MiB\", fuel = 15_000_000 }";
     let policy = |name: &str, at: &str| {
         format!("[policies.{name}]\nmodule = \"{name}.wasm\"\ncheckpoints = [\"{at}\"]\n{limits}\n")
     };

@@ -6,7 +6,7 @@ use super::{Row, fails, refused};
 use crate::harness::{FOREVER, guest, slow_loop};
 
 /// More fuel than the host runs on the calling task: the guest gets a stack of its own.
-const FIBER: &str = "limits = { fuel = 20_000_000, deadline = \"10 s\" }";
+const FIBER: &str = "limits = { fuel = 20_000_000 }";
 
 pub(super) fn rows() -> Vec<Row> {
     let start = |body: &str| guest(&format!("(func $begin {body}) (start $begin)"), "(i64.const 0)");
@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<Row> {
             2,
             "endless loop with fuel for minutes",
             guest("", FOREVER),
-            "limits = { fuel = 10_000_000_000 }",
+            "limits = { fuel = 10_000_000_000, deadline = \"20 ms\" }",
             Deadline,
             "limit 20 ms",
         ),
