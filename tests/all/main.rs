@@ -10,4 +10,3 @@ mod limits;
 mod records;
 mod repository;
 mod selection;
-mod zz;

@@ -1,2 +1,95 @@
-//! Stub.
-fn main() {}
+//! The command `weir`: one file per subcommand, and one exit code per way to end.
+//!
+//! `eval` and `demo` feed a [`Runtime`](weir::Runtime) and count what comes out in [`tally`], whose numbers [`summary`]
+//! prints; `run`, `check` and `inspect` answer about one module or one set. What a terminal shows goes through
+//! [`terminal`] and [`table`]; how a process ends is in [`exit`].
+
+mod check;
+mod completions;
+mod demo;
+mod eval;
+mod exit;
+mod inspect;
+mod interrupt;
+mod lines;
+mod progress;
+mod run;
+mod set;
+mod summary;
+mod table;
+mod tally;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Failed;
+
+/// Runs AI governance policies as sandboxed Wasm modules.
+///
+/// A request says what an AI system is about to do: a prompt, an answer, a tool call, the release of
+/// a model. The policies of a set judge it, each in a sandbox of its own. The answer is allow, review
+/// or deny, and it is recorded before it is given.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, verbatim_doc_comment, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Weir {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weir demo                                    see it at work, nothing to set up
+  weir check policies/                         is this set of policies good?
+  weir eval policies/ requests.jsonl           judge a file of requests
+  weir run pii_secrets.wasm request.json       try one policy on one request
+  weir inspect pii_secrets.wasm                what is in this module?
+  weir completions bash                        completions for your shell
+
+Exit codes:
+  0  allowed or done       2  usage or input error      4  the environment failed
+  1  denied or refused     3  review                    130, 143  interrupted (Ctrl-C, SIGTERM)";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Eval(eval::Args),
+    Run(run::Args),
+    Check(check::Args),
+    Inspect(inspect::Args),
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let ended = match Weir::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    ended.unwrap_or_else(Failed::report).into()
+}
+
+/// The whole command line, for completions.
+fn command() -> clap::Command {
+    <Weir as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_shows_an_example() {
+        for command in super::command().get_subcommands() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains(&format!("weir {}", command.get_name())), "{}: {after}", command.get_name());
+        }
+    }
+}

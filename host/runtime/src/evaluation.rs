@@ -10,7 +10,7 @@ use crate::decision::{Decision, PolicyReport};
 use crate::digest::Digest;
 use crate::generation::{Generation, Policy};
 use crate::hostcalls::Log;
-use crate::instance::Run;
+use crate::instance::{Run, Waiting};
 use crate::metrics::Counters;
 use crate::reads::Reads;
 use crate::record::{Evidence, PolicyEvidence, Recorder};
@@ -24,6 +24,7 @@ pub(crate) struct Evaluation<'a> {
     recorder: &'a Recorder,
     counters: &'a Counters,
     request: Request,
+    waiting: Waiting,
     /// The whole request as guests see it, encoded once.
     encoded: Vec<u8>,
     selected: Vec<&'a Policy>,
@@ -49,11 +50,12 @@ impl<'a> Evaluation<'a> {
         recorder: &'a Recorder,
         counters: &'a Counters,
         request: Request,
+        waiting: Waiting,
     ) -> Evaluation<'a> {
         let case = generation.case(&request);
         let (selected, encoded) = (generation.select(&case), Reads::default().cut(&case));
         let judged = Vec::with_capacity(selected.len());
-        Evaluation { generation, recorder, counters, request, encoded, selected, judged, recorded: false }
+        Evaluation { generation, recorder, counters, request, waiting, encoded, selected, judged, recorded: false }
     }
 
     /// Runs every selected policy, one after the other, and records what they come to.
@@ -78,7 +80,7 @@ impl<'a> Evaluation<'a> {
             cut = policy.reads.cut(&self.generation.case(&self.request));
             (&cut, Some(Digest::of(&cut)))
         };
-        let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(given).await;
+        let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(given, self.waiting).await;
         self.counters.log_lines_dropped.fetch_add(log.dropped, Relaxed);
         let outcome = answer.and_then(|answer| self.decoded(&answer));
         PolicyJudged { outcome, given: digest, fuel, memory_bytes, micros: took.as_nanos() as f64 / 1e3, log }

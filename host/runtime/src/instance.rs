@@ -22,6 +22,26 @@ pub(crate) struct Template {
     config: Box<[u8]>,
 }
 
+/// Whether somebody waits for the answer. The deadline is a promise to them; where nobody does, a busy machine is no
+/// reason to fail, fuel bounds the work, and the clock only ends what has gone wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Caller,
+    Nobody,
+}
+
+impl Waiting {
+    /// Longest wall-clock time of an evaluation that nobody waits for.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn deadline(self, limits: &Limits) -> Duration {
+        match self {
+            Waiting::Caller => limits.deadline,
+            Waiting::Nobody => limits.deadline.max(Waiting::PATIENCE),
+        }
+    }
+}
+
 /// What an evaluation came to and what it used.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -52,10 +72,10 @@ impl Template {
     }
 
     /// Judges one request in an instance of its own. Dropping the future ends the guest.
-    pub(crate) async fn run(&self, request: &[u8]) -> Run {
+    pub(crate) async fn run(&self, request: &[u8], waiting: Waiting) -> Run {
         let started = Instant::now();
         let _slot = self.engine.slot().await;
-        let Some(left) = self.limits.deadline.checked_sub(started.elapsed()) else {
+        let Some(left) = waiting.deadline(&self.limits).checked_sub(started.elapsed()) else {
             return self.late(started);
         };
         let store = self.store(left);
@@ -78,7 +98,8 @@ impl Template {
 
     /// Starts and configures one instance and throws it away: what fails here would fail for every request.
     pub(crate) async fn rehearse(&self) -> Result<(), Failure> {
-        let store = self.store(self.limits.deadline);
+        let _slot = self.engine.slot().await;
+        let store = self.store(Waiting::Nobody.deadline(&self.limits));
         let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
             Ok(guest) => guest,
             Err((store, error)) => return Err(self.failure(&error, store.data())),

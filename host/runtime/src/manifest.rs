@@ -102,7 +102,11 @@ fn texts(value: Value<'_>, at: &Path<'_>) -> Result<Vec<String>, JsonError> {
 
 fn samples(value: Value<'_>, at: &Path<'_>) -> Result<Vec<String>, JsonError> {
     let samples: Vec<String> = value.expect(Kind::Array, at)?.items().map(|item| item.raw().to_owned()).collect();
-    if samples.len() > MOST_SAMPLES { Err(at.error(format!("more than {MOST_SAMPLES} samples"))) } else { Ok(samples) }
+    if samples.len() > MOST_SAMPLES {
+        Err(at.error(format!("more than {MOST_SAMPLES} samples")))
+    } else {
+        Ok(samples)
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::Module;
@@ -15,14 +14,14 @@ use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::generation::{Generation, Policy};
 use crate::inspect::{Inspection, survey};
-use crate::instance::Template;
+use crate::instance::{Template, Waiting};
 use crate::loader::Bundle;
 use crate::manifest::Manifest;
 use crate::report::{LoadError, Report, SetError};
 use crate::request::{Request, RequestLimits};
 use crate::schema::ConfigSchema;
 use crate::select::Scope;
-use crate::set::{Binding, Grant, Limits, Mode, Pattern, canonical_json, is_checkpoint_name};
+use crate::set::{Binding, Grant, Mode, Pattern, canonical_json, is_checkpoint_name};
 use crate::system::Case;
 use crate::text::{one_line, quoted};
 use crate::verdict;
@@ -141,11 +140,9 @@ async fn prepare_policy(
             module
         }
     };
-    let template = |limits| {
-        Template::new(Arc::clone(engine), &module, &binding.grants, limits, &config)
-            .map_err(|error| refused(format!("cannot be linked: {error:#}")))
-    };
-    let sample_fuel = rehearse(&template(patient(binding.limits))?, &manifest).await.map_err(refused)?;
+    let template = Template::new(Arc::clone(engine), &module, &binding.grants, binding.limits, &config)
+        .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
+    let sample_fuel = rehearse(&template, &manifest).await.map_err(refused)?;
     let checkpoints = checkpoints(binding, &manifest);
     Ok(Prepared {
         planned: PlannedPolicy {
@@ -167,7 +164,7 @@ async fn prepare_policy(
             shadow: binding.mode == Mode::Shadow,
             on_failure: binding.on_failure.clone(),
             reads: manifest.reads.clone(),
-            template: template(binding.limits)?,
+            template,
         },
     })
 }
@@ -239,12 +236,6 @@ fn config_errors(
     schema.violations(&binding.config).into_iter().map(error).collect()
 }
 
-/// The limits of a rehearsal: a busy machine is no reason to refuse a set, and fuel bounds the work anyway.
-fn patient(limits: Limits) -> Limits {
-    const TIME: Duration = Duration::from_secs(10);
-    Limits { deadline: limits.deadline.max(TIME), ..limits }
-}
-
 /// Starts the policy once, and lets it judge each of its samples. The answer is the most fuel one of them took.
 async fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, String> {
     template.rehearse().await.map_err(|failure| format!("cannot be started: {failure}"))?;
@@ -253,7 +244,7 @@ async fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, Strin
         let request = Request::parse_within(sample.as_bytes(), &RequestLimits::default())
             .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?;
         let case = Case { request: &request, system: None };
-        let run = template.run(&manifest.reads.cut(&case)).await;
+        let run = template.run(&manifest.reads.cut(&case), Waiting::Nobody).await;
         most = most.max(run.fuel);
         let judged = run.answer.map_err(|failure| failure.to_string()).and_then(|answer| {
             verdict::decode(&answer, request.root())

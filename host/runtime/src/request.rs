@@ -160,6 +160,11 @@ impl Request {
         self.time
     }
 
+    /// The request as the caller wrote it.
+    pub fn json(&self) -> &str {
+        self.root().raw()
+    }
+
     /// The caller's JSON as a whole.
     pub(crate) fn root(&self) -> Value<'_> {
         self.document.root()

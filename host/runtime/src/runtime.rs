@@ -11,6 +11,7 @@ use crate::decision::Decision;
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::Evaluation;
 use crate::generation::Generation;
+use crate::instance::Waiting;
 use crate::loader::{Source, load};
 use crate::metrics::{Counters, Metrics};
 use crate::preflight::{Plan, prepare};
@@ -117,8 +118,8 @@ struct Shared {
 }
 
 impl Shared {
-    async fn evaluate(&self, request: Request) -> Decision {
-        Evaluation::new(&self.generation, &self.recorder, &self.counters, request).decide().await
+    async fn evaluate(&self, request: Request, waiting: Waiting) -> Decision {
+        Evaluation::new(&self.generation, &self.recorder, &self.counters, request, waiting).decide().await
     }
 }
 
@@ -132,7 +133,7 @@ impl Runtime {
     ///
     /// Runs on any executor. Dropping the future ends the guests and records the request as cancelled.
     pub async fn evaluate(&self, request: Request) -> Decision {
-        self.shared.evaluate(request).await
+        self.shared.evaluate(request, Waiting::Caller).await
     }
 
     /// As [`Runtime::evaluate`], on the calling thread.
@@ -140,7 +141,8 @@ impl Runtime {
         pollster::block_on(self.evaluate(request))
     }
 
-    /// Judges a stream of requests on all cores and answers in their order. It waits, and never sheds.
+    /// Judges a stream of requests on all cores and answers in their order. It waits, and never sheds: a deadline is
+    /// for callers who wait, so here it is ten seconds at least.
     ///
     /// Must be polled inside a tokio runtime, whose worker threads do the work.
     pub fn evaluate_all<S>(&self, requests: S) -> impl Stream<Item = Decision> + use<S>
@@ -155,7 +157,7 @@ impl Runtime {
             Abandon(tokio::spawn(async move {
                 let mut decisions = Vec::with_capacity(requests.len());
                 for request in requests {
-                    decisions.push(shared.evaluate(request).await);
+                    decisions.push(shared.evaluate(request, Waiting::Nobody).await);
                 }
                 decisions
             }))

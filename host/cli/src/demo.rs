@@ -1,0 +1,273 @@
+//! `weir demo`: a day of several companies in a few seconds, with the shipped policies, and a hostile one at the end.
+//!
+//! [`traffic`] makes the requests, [`cards`] shows single ones, [`hostile`] swaps in policies that never answer, and
+//! [`records`] reads back what was recorded: the numbers at the end are its, not the runtime's.
+
+mod cards;
+mod hostile;
+mod records;
+mod stage;
+mod templates;
+mod traffic;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::{Stream, StreamExt, stream};
+use tempfile::TempDir;
+use weir::{Decision, Request, Source};
+
+use crate::eval::executor;
+use crate::exit::{Exit, Failed};
+use crate::interrupt::Interrupt;
+use crate::set;
+use crate::summary::{effects_line, policy_table};
+use crate::terminal::{count, counted};
+use cards::{Card, Scenes};
+use records::Records;
+use stage::Stage;
+use traffic::Traffic;
+
+/// See Weir at work: made-up requests, the shipped policies, and one that is hostile
+///
+/// Plays requests of five teams in two companies through the shipped policies: prompts, answers, tool
+/// calls, releases of models, and a week's numbers. One process, no network; the texts and people in
+/// it are made up. The summary at the end is read back from the records.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  weir demo
+  weir demo --requests 20000 --seed 7
+  weir demo --audit demo-records        keep the records, one JSON line a decision
+
+The same seed plays the same requests. On a terminal they come at a pace that can be read, otherwise
+at full speed. Exit codes: 0 done, 2 usage error, 4 the environment failed, 130 interrupted."
+)]
+pub(crate) struct Args {
+    /// How many requests to play
+    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    requests: u64,
+    /// Which requests to play
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Keep the records in this folder; otherwise they are removed at the end
+    #[arg(long, value_name = "DIR")]
+    audit: Option<PathBuf>,
+    /// Only the summary
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
+    let folder = Folder::new(args.audit.as_deref())?;
+    let executor = executor(None)?;
+    executor.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let mut play = Play::new(args, interrupt.clone());
+        play.opening(&folder)?;
+        play.first_act(&folder).await?;
+        if interrupt.exit().is_none() {
+            play.second_act(&folder).await?;
+        }
+        play.closing(&folder)?;
+        Ok(interrupt.exit().unwrap_or(Exit::Done))
+    })
+}
+
+/// Where the records of the demo are.
+enum Folder {
+    Kept(PathBuf),
+    /// Removed when it is dropped.
+    Temporary(TempDir),
+}
+
+impl Folder {
+    fn new(audit: Option<&Path>) -> Result<Folder, Failed> {
+        match audit {
+            Some(path) => Ok(Folder::Kept(path.to_owned())),
+            None => {
+                let made = tempfile::Builder::new().prefix("weir-demo-").tempdir();
+                let context = |error| anyhow::Error::new(error).context("cannot make a temporary folder for records");
+                made.map(Folder::Temporary).map_err(|error| Failed::environment(context(error)))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Kept(path) => path,
+            Folder::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
+/// The demo as it goes on.
+struct Play {
+    requests: u64,
+    seed: u64,
+    stage: Stage,
+    interrupt: Interrupt,
+    /// Decisions that were answered.
+    answered: u64,
+    /// Number of the first record; a folder may hold those of a former demo.
+    first_record: Option<u64>,
+}
+
+impl Play {
+    fn new(args: &Args, interrupt: Interrupt) -> Play {
+        let stage = Stage::new(args.quiet);
+        Play { requests: args.requests, seed: args.seed, stage, interrupt, answered: 0, first_record: None }
+    }
+
+    fn opening(&mut self, folder: &Folder) -> io::Result<()> {
+        let paint = self.stage.paint;
+        self.stage.title("Five teams of two companies use AI, and every step asks Weir first")?;
+        self.stage.line(&format!("requests  {}, seed {}", count(self.requests), self.seed))?;
+        let names: Vec<&str> = weir_plugins::modules().iter().map(|module| module.name).collect();
+        self.stage.line(&format!("policies  the shipped ones: {}", names.join(", ")))?;
+        self.stage.line(&format!("records   {}", paint.faint(folder.path().display())))
+    }
+
+    /// The shipped set and the traffic of a day.
+    async fn first_act(&mut self, folder: &Folder) -> Result<(), Failed> {
+        let runtime = set::open(shipped(), folder.path()).await?;
+        let mut scenes = Scenes::default();
+        let (requests, total) = (self.stream(0, self.requests), self.requests);
+        let started = Instant::now();
+        let mut decisions = std::pin::pin!(runtime.evaluate_all(requests));
+        while let Some(decision) = decisions.next().await {
+            self.count(&decision);
+            self.stage.progress(self.answered, total);
+            if let Some(scene) = scenes.first_of_its_kind(&decision) {
+                let card = Card { decision: &decision, request: &self.request(&decision), headline: scene };
+                self.stage.show(&card)?;
+            }
+        }
+        let (wall, answered) = (started.elapsed(), counted(self.answered, "request"));
+        let pace = if self.stage.paced { ", at a pace to read along" } else { "" };
+        self.stage.gap()?;
+        self.stage.line(&format!("{answered} in {:.2} s{pace}.", wall.as_secs_f64()))?;
+        runtime.shutdown(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    /// The same with policies that never answer.
+    async fn second_act(&mut self, folder: &Folder) -> Result<(), Failed> {
+        self.stage.title("Then somebody ships a policy that never ends")?;
+        self.stage.lines(hostile::CAPTION)?;
+        let runtime = set::open(hostile::set(), folder.path()).await?;
+        let requests = self.stream(self.requests, hostile::requests(self.requests));
+        let mut seen = hostile::Seen::default();
+        let mut decisions = std::pin::pin!(runtime.evaluate_all(requests));
+        while let Some(decision) = decisions.next().await {
+            self.count(&decision);
+            if let Some(headline) = seen.add(&decision) {
+                let card = Card { decision: &decision, request: &self.request(&decision), headline };
+                self.stage.show(&card)?;
+            }
+        }
+        self.stage.gap()?;
+        self.stage.lines(seen.lines(self.stage.paint))?;
+        runtime.shutdown(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    /// What the records say.
+    fn closing(&mut self, folder: &Folder) -> Result<(), Failed> {
+        let paint = self.stage.paint;
+        let records = Records::read(folder.path(), self.first_record)?;
+        self.stage.loud();
+        self.stage.title("What the records say")?;
+        self.stage.line(&format!(
+            "{}: {}",
+            counted(records.decisions, "decision"),
+            effects_line(&records.tally, paint)
+        ))?;
+        let answered = count(self.answered);
+        let proof = match records.decisions == self.answered {
+            true => paint.green(format!("each of the {answered} decisions that were answered is recorded")),
+            false => paint.red(format!("{answered} decisions were answered")),
+        };
+        self.stage.line(&proof)?;
+        for table in [records.checkpoint_table(paint), policy_table(&records.tally.policies, paint)] {
+            self.stage.gap()?;
+            self.stage.lines(table)?;
+        }
+        self.stage.gap()?;
+        let kept = match folder {
+            Folder::Kept(path) => format!("The records are in `{}`.", path.display()),
+            Folder::Temporary(_) => "The records are removed now; `weir demo --audit DIR` keeps them.".to_owned(),
+        };
+        self.stage.line(&kept)?;
+        if self.interrupt.exit().is_some() {
+            self.stage.line(&paint.yellow("Interrupted: the rest was not played."))?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, decision: &Decision) {
+        self.answered += 1;
+        let number = decision.record().and_then(records::number);
+        self.first_record = self.first_record.into_iter().chain(number).min();
+    }
+
+    /// The requests behind the first `skip` ones, until Ctrl-C; a few at a time where somebody reads along.
+    fn stream(&self, skip: u64, number: u64) -> Pin<Box<dyn Stream<Item = Request>>> {
+        /// How long the first act takes on a terminal.
+        const READING: Duration = Duration::from_secs(6);
+        const TICK: Duration = Duration::from_millis(20);
+        let parsed = |line: String| Request::parse(line.as_bytes()).expect("a test judges the demo's requests");
+        let requests = Traffic::new(self.seed).skip(skip as usize).take(number as usize).map(parsed);
+        let interrupted = self.interrupt.clone().wait();
+        if !self.stage.paced {
+            return Box::pin(stream::iter(requests).take_until(interrupted));
+        }
+        let at_once = (self.requests * TICK.as_millis() as u64).div_ceil(READING.as_millis() as u64) as usize;
+        let groups =
+            stream::unfold((requests, tokio::time::interval(TICK)), move |(mut requests, mut ticks)| async move {
+                ticks.tick().await;
+                let group: Vec<Request> = requests.by_ref().take(at_once).collect();
+                (!group.is_empty()).then(|| (stream::iter(group), (requests, ticks)))
+            });
+        Box::pin(groups.flatten().take_until(interrupted))
+    }
+
+    /// The JSON of a request, made again: a seed is a stream.
+    fn request(&self, decision: &Decision) -> serde_json::Value {
+        let number = decision.request().id().trim_start_matches("demo-").parse::<usize>().unwrap_or(1);
+        let line = Traffic::new(self.seed).nth(number - 1).unwrap_or_default();
+        serde_json::from_str(&line).unwrap_or_default()
+    }
+}
+
+/// The set that ships with this binary.
+fn shipped() -> Source {
+    Source::memory(weir_plugins::SET, weir_plugins::modules().iter().map(|module| (module.name, module.wasm)))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir::{Recorder, Runtime};
+
+    use super::*;
+
+    /// The first act without a terminal: every scene comes, and nothing the traffic says is refused.
+    #[test]
+    fn every_scene_is_played() {
+        let runtime = Runtime::builder().recorder(Recorder::discard());
+        let executor = executor(Some(2)).unwrap();
+        let runtime = executor.block_on(runtime.open(shipped())).unwrap();
+        let mut scenes = Scenes::default();
+        for line in Traffic::new(1).take(1_500) {
+            let decision = runtime.evaluate_blocking(Request::parse(line.as_bytes()).unwrap());
+            let failures = decision.policies().iter().filter_map(|report| report.outcome.as_ref().err());
+            assert!(failures.into_iter().all(|failure| failure.kind.is_host_condition()), "{line}");
+            scenes.first_of_its_kind(&decision);
+        }
+        assert_eq!(scenes.missing(), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,202 @@
+//! `weir inspect`: what a module is made of and says about itself, without running any of it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use weir::{Inspection, Item, Manifest};
+
+use crate::exit::{Exit, Failed, OrFail, printed};
+use crate::terminal::{Paint, count, counted, plain, size, wrapped};
+
+/// Show what is in a module, without running it
+///
+/// Its imports and exports, its manifest with the parameters it can be configured by, and whatever
+/// keeps it from being a policy.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  weir inspect policies/pii_secrets.wasm
+  weir inspect policies/pii_secrets.wasm --json | jq .manifest.config
+
+Exit codes: 0 it can be a policy, 1 it cannot, 2 there is no such file.
+`--json` prints the facts, or {\"problems\": […]} for a file that is no module this host would compile."
+)]
+pub(crate) struct Args {
+    /// A Wasm module
+    module: PathBuf,
+    /// Print all facts as JSON, the whole schema and the samples included
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
+    let wasm = read_module(&args.module)?;
+    let inspected = weir::inspect(&wasm);
+    let mut stdout = io::stdout().lock();
+    let written = match &inspected {
+        Ok(inspection) if args.json => write_json(&mut stdout, inspection),
+        Ok(inspection) => show(&mut stdout, &args.module, inspection),
+        Err(problems) if args.json => write_json(&mut stdout, &serde_json::json!({ "problems": problems })),
+        Err(_) => Ok(()),
+    };
+    let problems = match &inspected {
+        Ok(inspection) => &inspection.problems,
+        Err(problems) => problems,
+    };
+    if problems.is_empty() {
+        return printed(written, Exit::Done);
+    }
+    printed(written, Exit::Denied)?;
+    if args.json { Ok(Exit::Denied) } else { Err(cannot_be_a_policy(&args.module, problems)) }
+}
+
+/// The error for a module with problems, one a line.
+pub(crate) fn cannot_be_a_policy(module: &Path, problems: &[String]) -> Failed {
+    let name = module.display();
+    match problems {
+        [problem] => Failed::refused(format!("`{name}` cannot be a policy: {problem}")),
+        problems => {
+            let list = problems.iter().map(|problem| format!("{name}: {problem}")).collect::<Vec<_>>().join("\n");
+            let many = counted(problems.len() as u64, "problem");
+            Failed::refused(format!("`{name}` cannot be a policy: {many}")).details(list)
+        }
+    }
+}
+
+/// Reads a module of a size that could be one.
+pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
+    const MOST: u64 = 64 << 20;
+    let metadata = std::fs::metadata(path).or_input("read", path.display())?;
+    if metadata.is_dir() {
+        return Err(Failed::input(format!("`{}` is a folder", path.display()))
+            .help("name a module in it, or use `weir check` for a whole set"));
+    }
+    if metadata.len() > MOST {
+        return Err(Failed::input(format!(
+            "`{}` has {}: too much for a module",
+            path.display(),
+            size(metadata.len())
+        )));
+    }
+    std::fs::read(path).or_input("read", path.display())
+}
+
+fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value).expect("facts of a module always serialise");
+    writeln!(out, "{text}")
+}
+
+fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Result<()> {
+    let paint = Paint::for_stream(&io::stdout());
+    let manifest = inspection.manifest.as_ref();
+    let name = manifest.and_then(|manifest| manifest.name.clone());
+    let version = manifest.and_then(|manifest| manifest.version.clone()).unwrap_or_default();
+    let title = name.unwrap_or_else(|| path.display().to_string());
+    writeln!(out, "{} {}", paint.bold(plain(&title)), plain(&version))?;
+    if let Some(description) = manifest.and_then(|manifest| manifest.description.as_ref()) {
+        paragraph(out, "", &plain(description))?;
+    }
+    writeln!(out)?;
+    let size_of = format!("{}, {}", size(inspection.bytes as u64), counted(inspection.functions.into(), "function"));
+    fact(out, paint, "module", &size_of)?;
+    fact(out, paint, "digest", &inspection.digest.to_string())?;
+    fact(out, paint, "memory", &format!("starts with {}", size(inspection.memory_bytes)))?;
+    if inspection.has_start {
+        fact(out, paint, "start", "runs a function of its own when it is instantiated")?;
+    }
+    items(out, paint, "imports", &inspection.imports)?;
+    items(out, paint, "exports", &inspection.exports)?;
+    match manifest {
+        Some(manifest) => show_manifest(out, paint, manifest),
+        None => fact(out, paint, "manifest", "none: it is given whole requests, at the checkpoints the set says"),
+    }
+}
+
+fn show_manifest(out: &mut impl Write, paint: Paint, manifest: &Manifest) -> io::Result<()> {
+    let list = |list: &[String], none: &str| if list.is_empty() { none.to_owned() } else { plain(&list.join(", ")) };
+    let checkpoints = manifest.checkpoints.as_deref().unwrap_or_default();
+    fact(out, paint, "meant for", &list(checkpoints, "every checkpoint"))?;
+    fact(out, paint, "reads", &list(manifest.reads(), "the whole request"))?;
+    fact(out, paint, "asks for", &list(&manifest.grants, "no capability"))?;
+    fact(out, paint, "samples", &count(manifest.samples.len() as u64))?;
+    match manifest.config.as_ref().and_then(|schema| schema.get("properties")).and_then(Value::as_object) {
+        Some(properties) => {
+            writeln!(out, "\n{}", paint.bold("configuration"))?;
+            properties.iter().try_for_each(|(name, schema)| parameter(out, paint, name, schema))
+        }
+        None => fact(out, paint, "configuration", "none described"),
+    }
+}
+
+/// Name, type and default of one parameter, and its description below.
+fn parameter(out: &mut impl Write, paint: Paint, name: &str, schema: &Value) -> io::Result<()> {
+    let mut line = format!("  {}  {}", paint.cyan(plain(name)), plain(&kind(schema)));
+    if let Some(default) = schema.get("default") {
+        line.push_str(&format!(", default {}", plain(&shortened(&default.to_string(), 60))));
+    }
+    writeln!(out, "{line}")?;
+    match schema.get("description").and_then(Value::as_str) {
+        Some(description) => paragraph(out, "      ", &plain(description)),
+        None => Ok(()),
+    }
+}
+
+/// `number from 0 to 1`, `one of "mask", "review"`, `array`.
+fn kind(schema: &Value) -> String {
+    if let Some(options) = schema.get("enum").and_then(Value::as_array) {
+        let options: Vec<String> = options.iter().map(Value::to_string).collect();
+        return format!("one of {}", shortened(&options.join(", "), 60));
+    }
+    let of = schema.get("type").and_then(Value::as_str).unwrap_or("value");
+    match (schema.get("minimum"), schema.get("maximum")) {
+        (Some(least), Some(most)) => format!("{of} from {least} to {most}"),
+        (Some(least), None) => format!("{of} from {least}"),
+        (None, Some(most)) => format!("{of} up to {most}"),
+        (None, None) => of.to_owned(),
+    }
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most).chain(['…']).collect()
+}
+
+fn items(out: &mut impl Write, paint: Paint, name: &str, items: &[Item]) -> io::Result<()> {
+    if items.is_empty() {
+        return fact(out, paint, name, "nothing");
+    }
+    for (number, item) in items.iter().enumerate() {
+        let text = format!("{}  {}", plain(&item.name), paint.faint(plain(&item.of)));
+        fact(out, paint, if number == 0 { name } else { "" }, &text)?;
+    }
+    Ok(())
+}
+
+fn fact(out: &mut impl Write, paint: Paint, name: &str, text: &str) -> io::Result<()> {
+    writeln!(out, "{}  {text}", paint.faint(format!("{name:<9}")))
+}
+
+fn paragraph(out: &mut impl Write, indent: &str, text: &str) -> io::Result<()> {
+    wrapped(text, 100 - indent.len()).iter().try_for_each(|line| writeln!(out, "{indent}{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_described_in_words() {
+        assert_eq!(kind(&json!({"type": "number", "minimum": 0, "maximum": 1})), "number from 0 to 1");
+        assert_eq!(kind(&json!({"enum": ["mask", "deny"]})), r#"one of "mask", "deny""#);
+        assert_eq!(kind(&json!({})), "value");
+        assert_eq!(shortened("abcdef", 3), "abc…");
+    }
+}

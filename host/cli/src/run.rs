@@ -1,0 +1,133 @@
+//! `weir run`: one module, one request, no set: what an author does all day.
+
+mod ad_hoc;
+mod show;
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use weir::{OpenError, Recorder, Report, Request, RequestError, Runtime};
+
+use crate::exit::{Exit, Failed, OrFail, printed};
+use crate::inspect::{cannot_be_a_policy, read_module};
+use crate::terminal::{Paint, say};
+use ad_hoc::AdHoc;
+use show::Shown;
+
+/// Try one policy on one request
+///
+/// Makes a set of the one module, which applies at every checkpoint, and shows what it answers: effect,
+/// findings, edits, what it logged, what it used, and for a trap the functions on the way to it.
+/// Nothing is kept.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  weir run pii_secrets.wasm request.json
+  weir run fairness_gate.wasm request.json --config strict.json
+  echo '{\"checkpoint\":\"inference.input\",\"content\":[{\"text\":\"Call +49 30 23125 123\"}]}' \\
+    | weir run pii_secrets.wasm -
+
+The module is granted the capabilities it asks for, and stderr says which.
+
+Exit codes: 0 allowed, 1 denied (a failure of the policy is a denial) or not fit to be a policy,
+2 usage or input error, 3 review, 4 the environment failed."
+)]
+pub(crate) struct Args {
+    /// A Wasm module
+    module: PathBuf,
+    /// A file with one request as JSON; `-` is stdin
+    request: PathBuf,
+    /// Configuration of the policy: a file with a JSON object
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Fuel limit; a unit is about an instruction, and the same request always takes the same
+    #[arg(long, value_name = "N", default_value_t = 5_000_000)]
+    fuel: u64,
+    /// Memory limit, such as "64 MiB"
+    #[arg(long, value_name = "SIZE", default_value = "16 MiB")]
+    memory: String,
+    /// Time limit on the clock, such as "1 s"
+    #[arg(long, value_name = "TIME", default_value = "20 ms")]
+    deadline: String,
+    /// Print the decision as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
+    let wasm = read_module(&args.module)?;
+    let inspection = weir::inspect(&wasm).map_err(|problems| cannot_be_a_policy(&args.module, &problems))?;
+    if !inspection.problems.is_empty() {
+        return Err(cannot_be_a_policy(&args.module, &inspection.problems));
+    }
+    let body = read_request(args)?;
+    let request = Request::parse(&body).map_err(|error| no_request(args, &body, &error))?;
+    let ad_hoc = AdHoc::new(args, &inspection)?;
+    ad_hoc.grants.iter().for_each(|grant| say(&format!("weir: granted `{grant}`, which the module asks for")));
+    let runtime = open(args, &ad_hoc, wasm)?;
+    let decision = runtime.evaluate_blocking(request);
+    let record = runtime.recorder().lines().pop().unwrap_or_default();
+    let shown = Shown::new(&decision, &body, &record, args.fuel);
+    let mut stdout = io::stdout().lock();
+    let written = if args.json {
+        let text = serde_json::to_string(&decision).expect("decisions always serialise");
+        shown.log().iter().for_each(|line| say(line));
+        writeln!(stdout, "{text}")
+    } else {
+        let paint = Paint::for_stream(&stdout);
+        shown.lines(paint).iter().try_for_each(|line| writeln!(stdout, "{line}"))
+    };
+    printed(written, decision.effect().into())
+}
+
+fn read_request(args: &Args) -> Result<Vec<u8>, Failed> {
+    /// More than any limit allows, so that the error is about the request and not about memory.
+    const MOST: u64 = 64 << 20;
+    let mut body = Vec::new();
+    let read = if args.request.as_os_str() == "-" {
+        io::stdin().lock().take(MOST).read_to_end(&mut body)
+    } else {
+        std::fs::File::open(&args.request).and_then(|file| file.take(MOST).read_to_end(&mut body))
+    };
+    read.or_input("read", args.request.display())?;
+    Ok(body)
+}
+
+fn no_request(args: &Args, body: &[u8], error: &RequestError) -> Failed {
+    let failed = Failed::input(format!("{}: {error}", args.request.display()));
+    let first_line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // Somebody else's habit: a file with a request on every line.
+    if Request::parse(first_line).is_ok() {
+        return failed.help("this command takes one request; `weir eval` takes a file with one on each line");
+    }
+    failed
+}
+
+fn open(args: &Args, ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Runtime, Failed> {
+    let builder = Runtime::builder().recorder(Recorder::memory(1));
+    let executor = tokio::runtime::Builder::new_current_thread().build();
+    let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
+    executor.block_on(builder.open(ad_hoc.source(wasm))).map_err(|error| match error {
+        OpenError::Set(report) => refused(args, &report),
+        error => Failed::environment(error),
+    })
+}
+
+/// A report about a set nobody has written: the places in it would help nobody.
+fn refused(args: &Args, report: &Report) -> Failed {
+    let set = report.set.iter().map(|error| (&error.message, &error.help));
+    let load = report.load.iter().map(|error| (&error.message, &error.help));
+    let with_help = |(message, help): (&String, &Option<String>)| match help {
+        Some(help) => format!("{message}\n  help: {help}"),
+        None => message.clone(),
+    };
+    let problems: Vec<String> = set.chain(load).map(with_help).collect();
+    let name = args.module.display();
+    let failed = if report.load.is_empty() { Failed::input } else { Failed::refused };
+    match &problems[..] {
+        [problem] => failed(format!("`{name}` cannot run: {problem}")),
+        problems => failed(format!("`{name}` cannot run")).details(problems.join("\n")),
+    }
+}

@@ -1,0 +1,108 @@
+//! The set of one policy that `weir run` makes up: its text as somebody would write it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use weir::{Inspection, Source};
+
+use super::Args;
+use crate::exit::{Failed, OrFail};
+
+/// Name of the module inside the made-up set.
+const MODULE: &str = "policy.wasm";
+
+/// A set of one policy.
+#[derive(Debug)]
+pub(super) struct AdHoc {
+    /// What the policy may use, because its manifest or its imports ask for it.
+    pub(super) grants: BTreeSet<String>,
+    text: String,
+}
+
+impl AdHoc {
+    pub(super) fn new(args: &Args, inspection: &Inspection) -> Result<AdHoc, Failed> {
+        let grants = grants(inspection);
+        let name = name(&args.module, inspection);
+        let mut text = format!("set = \"weir run\"\n[policies.{}]\n", quoted(&name));
+        text.push_str(&format!("module = \"{MODULE}\"\ncheckpoints = [\"*\"]\n"));
+        let list: Vec<String> = grants.iter().map(|grant| quoted(grant)).collect();
+        text.push_str(&format!("grants = [{}]\n", list.join(", ")));
+        if let Some(file) = &args.config {
+            text.push_str(&format!("config = {}\n", config(file)?));
+        }
+        let (fuel, memory, deadline) = (args.fuel, quoted(&args.memory), quoted(&args.deadline));
+        text.push_str(&format!("limits = {{ fuel = {fuel}, memory = {memory}, deadline = {deadline} }}\n"));
+        Ok(AdHoc { grants, text })
+    }
+
+    pub(super) fn source(&self, wasm: Vec<u8>) -> Source {
+        Source::memory(self.text.as_str(), [(MODULE, wasm)])
+    }
+}
+
+fn grants(inspection: &Inspection) -> BTreeSet<String> {
+    let asked = inspection.manifest.iter().flat_map(|manifest| manifest.grants.iter().cloned());
+    let imported = inspection.imports.iter().filter_map(|import| match import.name.as_str() {
+        "weir.log" => Some("log".to_owned()),
+        "weir.state_take" => Some("state".to_owned()),
+        _ => None,
+    });
+    asked.chain(imported).collect()
+}
+
+/// The manifest's name, or the file's, in the letters a policy's name may have.
+fn name(module: &Path, inspection: &Inspection) -> String {
+    let own = inspection.manifest.as_ref().and_then(|manifest| manifest.name.clone());
+    let name = own.or_else(|| Some(module.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = name.chars().take(128).map(fits).collect();
+    if name.is_empty() { "policy".to_owned() } else { name }
+}
+
+/// The JSON object of a file as a TOML inline table.
+fn config(file: &Path) -> Result<String, Failed> {
+    let text = std::fs::read_to_string(file).or_input("read", file.display())?;
+    let wrong = |why: String| Failed::input(format!("`{}` is no configuration: {why}", file.display()));
+    let config: Map<String, Value> = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    inline_table(&config).map_err(wrong)
+}
+
+fn inline_table(map: &Map<String, Value>) -> Result<String, String> {
+    let entry = |(key, value): (&String, &Value)| Ok(format!("{} = {}", quoted(key), toml(value)?));
+    let entries: Vec<String> = map.iter().map(entry).collect::<Result<_, String>>()?;
+    Ok(format!("{{ {} }}", entries.join(", ")))
+}
+
+fn toml(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Null => Err("a set cannot say null; leave the key out".to_owned()),
+        Value::Bool(bool) => Ok(bool.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::String(text) => Ok(quoted(text)),
+        Value::Array(items) => {
+            Ok(format!("[{}]", items.iter().map(toml).collect::<Result<Vec<_>, String>>()?.join(", ")))
+        }
+        Value::Object(map) => inline_table(map),
+    }
+}
+
+/// A basic string: TOML takes the escapes of JSON, and wants one for DEL, too.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("text always serialises").replace('\u{7f}', "\\u007f")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_becomes_toml() {
+        let json = json!({"a b": [1, -2.5, true, "x\"\u{7f}\n"], "c": {"d": {}}});
+        let expected = r#"{ "a b" = [1, -2.5, true, "x\"\u007f\n"], "c" = { "d" = {  } } }"#;
+        assert_eq!(toml(&json).unwrap(), expected);
+        assert!(toml(&json!([null])).unwrap_err().contains("null"));
+    }
+}

@@ -1,0 +1,42 @@
+//! From the SET of a command line to a runtime, with errors of the right class.
+
+use std::path::{Path, PathBuf};
+
+use weir::{OpenError, Recorder, Report, Runtime, Source};
+
+use crate::exit::Failed;
+use crate::terminal::counted;
+
+/// The folder of a set: the argument, or the folder around it where it names the `weir.toml` itself.
+pub(crate) fn folder(set: &Path) -> Result<PathBuf, Failed> {
+    let inside = set.file_name().is_some_and(|name| name == "weir.toml") && set.is_file();
+    let folder = if inside { set.parent().unwrap_or(set) } else { set };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let help = "a set is a folder with a `weir.toml` and the modules it names";
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(folder.to_owned()),
+        Ok(_) => Err(Failed::input(format!("`{}` is not a folder", set.display())).help(help)),
+        Err(error) => Err(Failed::input(format!("cannot read the set `{}`: {error}", set.display())).help(help)),
+    }
+}
+
+/// Opens a runtime that records into a folder.
+pub(crate) async fn open(source: Source, audit: &Path) -> Result<Runtime, Failed> {
+    let recorder = Recorder::jsonl(audit)
+        .map_err(|error| Failed::environment(error).help("`--audit DIR` chooses another folder for the records"))?;
+    Runtime::builder().recorder(recorder).open(source).await.map_err(failed)
+}
+
+/// A refused set is the caller's, everything else the machine's.
+pub(crate) fn failed(error: OpenError) -> Failed {
+    match error {
+        OpenError::Set(report) => refused(&report),
+        error => Failed::environment(error),
+    }
+}
+
+/// Prints a report as the library does; what remains to say is how much there was.
+pub(crate) fn refused(report: &Report) -> Failed {
+    let errors = (report.set.len() + report.load.len()) as u64;
+    Failed::refused(format!("the set is refused: {}", counted(errors, "error"))).details(report)
+}

@@ -1,0 +1,165 @@
+//! What a terminal shows: colour where it is wanted, numbers as people read them, and nothing it would obey.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+/// Whether to colour what goes to one stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    /// Colour on a terminal, unless `NO_COLOR` says otherwise (no-color.org) or the terminal is a dumb one.
+    pub(crate) fn for_stream(stream: &impl IsTerminal) -> Paint {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Paint(stream.is_terminal() && !set("NO_COLOR") && !dumb)
+    }
+
+    /// Never any colour.
+    #[cfg(test)]
+    pub(crate) fn none() -> Paint {
+        Paint(false)
+    }
+
+    pub(crate) fn bold(self, text: impl Display) -> String {
+        self.with("1", text)
+    }
+
+    pub(crate) fn faint(self, text: impl Display) -> String {
+        self.with("2", text)
+    }
+
+    pub(crate) fn red(self, text: impl Display) -> String {
+        self.with("1;31", text)
+    }
+
+    pub(crate) fn green(self, text: impl Display) -> String {
+        self.with("1;32", text)
+    }
+
+    pub(crate) fn yellow(self, text: impl Display) -> String {
+        self.with("1;33", text)
+    }
+
+    pub(crate) fn cyan(self, text: impl Display) -> String {
+        self.with("1;36", text)
+    }
+
+    pub(crate) fn effect(self, effect: weir::Effect, text: impl Display) -> String {
+        match effect {
+            weir::Effect::Allow => self.green(text),
+            weir::Effect::Review => self.yellow(text),
+            weir::Effect::Deny => self.red(text),
+        }
+    }
+
+    fn with(self, code: &str, text: impl Display) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+}
+
+/// A line for people, on stderr.
+pub(crate) fn say(line: &str) {
+    // When stderr is gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// `12,345`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.char_indices() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 request`, `2 requests`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let (plural, noun) = match noun.strip_suffix('y') {
+        Some(stem) if number != 1 => ("ies", stem),
+        _ if number != 1 => ("s", noun),
+        _ => ("", noun),
+    };
+    format!("{} {noun}{plural}", count(number))
+}
+
+/// `850 ns`, `12.3 µs`, `4.5 ms`, `1.20 s`.
+pub(crate) fn time(nanos: u64) -> String {
+    let (value, unit) = match nanos {
+        0..1_000 => return format!("{nanos} ns"),
+        1_000..1_000_000 => (nanos as f64 / 1e3, "µs"),
+        1_000_000..1_000_000_000 => (nanos as f64 / 1e6, "ms"),
+        _ => return format!("{:.2} s", nanos as f64 / 1e9),
+    };
+    if value < 99.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+/// `512 B`, `64.0 KiB`, `1.1 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// Somebody else's text on one line, without anything a terminal would obey or reorder.
+pub(crate) fn plain(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
+
+/// The text in lines of at most `width` characters, broken between words where there are some.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a last line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [counted(1, "policy"), counted(2, "policy"), counted(1, "request")],
+            ["1 policy", "2 policies", "1 request"]
+        );
+        assert_eq!([time(850), time(12_345), time(450_000)], ["850 ns", "12.3 µs", "450 µs"]);
+        assert_eq!([time(4_500_000), time(1_200_000_000)], ["4.5 ms", "1.20 s"]);
+        assert_eq!([size(10), size(65_536), size(1_153_434)], ["10 B", "64.0 KiB", "1.1 MiB"]);
+    }
+
+    #[test]
+    fn a_terminal_is_not_commanded() {
+        assert_eq!(plain("a\x1b[2J\nb\u{202e}"), "a\u{fffd}[2J b\u{fffd}");
+        assert_eq!(Paint::none().red("x"), "x");
+    }
+
+    #[test]
+    fn long_text_is_wrapped_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("unbreakable", 4), ["unbreakable"]);
+    }
+}
