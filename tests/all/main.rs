@@ -1,5 +1,7 @@
 //! End-to-end tests: real sets, real guests, real files; one binary, so that wasmtime links once.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic at its place is the message")]
+
 mod harness;
 
 mod checks;
