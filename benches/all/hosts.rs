@@ -13,8 +13,8 @@ module = "guest.wasm"
 checkpoints = ["tool.call"]
 "#;
 
-/// A call of a tool, 1 KiB, written as the host hands it to guests: both sides of a ratio read the same bytes.
-pub(crate) const CALL: &str = r#"{"id":"r-81","checkpoint":"tool.call","tenant":"acme/claims","time":"2026-11-23T09:00:00Z","subject":{"type":"agent","id":"claims-bot","properties":{"team":"claims","level":3}},"action":{"name":"payments.transfer","properties":{"urgent":true}},"resource":{"type":"tool","id":"bank","properties":{"region":"eu"}},"context":{"region":"eu","channel":"batch"},"content":[{"role":"user","origin":"user","text":"Please pay out the approved amount for the water damage in Hamburg; the customer has waited for two weeks and has called twice."},{"role":"assistant","origin":"model","text":"The claim was approved on Friday by the adjuster. I will transfer the amount to the account on file and send a confirmation by mail."},{"role":"tool","origin":"tool","text":"claim 4711: approved, 1250.00 EUR, account on file DE02120300000000202051, no earlier payments, no open questions, adjuster m.roe"}],"payload":{"arguments":{"amount":1250.00,"currency":"EUR","reference":"4711/water/hamburg","lines":[{"text":"drying","amount":450.00},{"text":"floor","amount":800.00}]}}}"#;
+/// A call of a tool, written as the host hands it to guests: both sides of a ratio read the same bytes.
+pub(crate) const CALL: &str = r#"{"id":"r-81","checkpoint":"tool.call","tenant":"acme/claims","time":"2026-11-23T09:00:00Z","subject":{"type":"agent","id":"claims-bot"},"action":{"name":"payments.transfer"},"resource":{"type":"tool","id":"bank"},"context":{"region":"eu"},"content":[{"role":"tool","origin":"tool","text":"claim 4711: approved, 1250.00 EUR, account on file, no open questions"}],"payload":{"amount":1250.00,"currency":"EUR"}}"#;
 
 /// The same call for more money than an agent may move.
 fn refused_call() -> String {

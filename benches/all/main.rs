@@ -27,7 +27,10 @@ struct Group {
 }
 
 const GROUPS: [Group; 4] = [
-    Group { names: &["evaluate_over_fresh", "parse_and_evaluate_over_fresh"], measure: evaluation::over_fresh },
+    Group {
+        names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],
+        measure: evaluation::over_fresh,
+    },
     Group { names: &["record_cost"], measure: evaluation::record_cost },
     Group { names: &["selection_10k", "load_10000_ms"], measure: selection::ten_thousand },
     Group {

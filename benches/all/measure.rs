@@ -61,7 +61,8 @@ pub(crate) fn compare(
 ) -> Ratio {
     let Effort { rounds, batch } = effort;
     // Caches, branch predictors and the pool's slots.
-    (ours(batch), other(batch));
+    ours(batch);
+    other(batch);
     let times: Vec<(Duration, Duration)> = (0..rounds)
         .map(|round| match round % 2 {
             0 => (ours(batch), other(batch)),

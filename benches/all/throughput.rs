@@ -12,6 +12,7 @@ use crate::report::Figure;
 
 /// The traffic of `weir demo` and the set that ships.
 #[path = "../../host/cli/src/demo"]
+#[expect(dead_code, unused_imports, reason = "its tests are compiled here and run there")]
 mod demo {
     mod templates;
     pub(crate) mod traffic;
@@ -56,21 +57,29 @@ fn shipped(recorder: Recorder) -> Runtime {
     open(weir_plugins::SET, &modules, recorder)
 }
 
-/// What goes out does not depend on the path or the number of threads, and no policy fails.
+/// What goes out does not depend on the path or the number of threads, and no policy fails. Only the clock may come
+/// between: on a busy machine some evaluation stands still until its deadline.
 fn check(runtime: &Runtime, requests: &[Request]) {
     let told = |decision: &Decision| (decision.request().id().to_owned(), decision.effect(), decision.edits().len());
     let bulk = judge(&workers(2), runtime, requests);
     assert_eq!(bulk.len(), requests.len());
-    for (request, bulk) in requests.iter().zip(&bulk) {
-        let alone = runtime.evaluate_blocking(request.clone());
-        assert_eq!(told(bulk), told(&alone));
-        for report in bulk.policies().iter().chain(bulk.shadow()) {
-            assert!(report.outcome.is_ok(), "{}: {:?}", report.name, report.outcome);
-        }
+    let pairs = requests.iter().zip(&bulk).map(|(request, bulk)| (runtime.evaluate_blocking(request.clone()), bulk));
+    let whole: Vec<_> = pairs.filter(|(alone, bulk)| in_time(alone) && in_time(bulk)).collect();
+    assert!(whole.len() * 100 >= requests.len() * 95, "only {} of {} in time", whole.len(), requests.len());
+    for (alone, bulk) in &whole {
+        assert_eq!(told(bulk), told(alone));
     }
     for effect in [weir::Effect::Allow, weir::Effect::Deny] {
-        assert!(bulk.iter().any(|decision| decision.effect() == effect), "the traffic has no {effect:?}");
+        assert!(whole.iter().any(|(alone, _)| alone.effect() == effect), "the traffic has no {effect:?}");
     }
+}
+
+/// Whether every policy answered, or else missed its deadline.
+fn in_time(decision: &Decision) -> bool {
+    let reports = decision.policies().iter().chain(decision.shadow());
+    let failures: Vec<_> = reports.filter_map(|report| report.outcome.as_ref().err()).collect();
+    assert!(failures.iter().all(|failure| failure.kind.is_host_condition()), "{failures:?}");
+    failures.is_empty()
 }
 
 fn workers(count: usize) -> tokio::runtime::Runtime {

@@ -16,8 +16,7 @@ weir_sdk::policy! {
 pub struct Config {}
 
 /// Words that do not belong into the text of a call.
-const FORBIDDEN: [&str; 6] =
-    ["ignore previous", "system prompt", "rm -rf", "BEGIN PRIVATE KEY", "drop table", "password:"];
+const FORBIDDEN: [&str; 4] = ["ignore previous", "rm -rf", "PRIVATE KEY", "password:"];
 /// Tools that an agent may call.
 const TOOLS: [&str; 4] = ["bank", "calendar", "mail", "search"];
 /// The most an agent may move without a human.
@@ -33,7 +32,7 @@ pub fn evaluate(_config: &Config, request: &Request) -> Result<Verdict, String> 
         let message = "no agent may call this tool";
         verdict = Verdict::deny().finding(Finding::new("tool.unknown", Severity::High, message));
     }
-    let amount = request.payload["arguments"]["amount"].as_f64();
+    let amount = request.payload["amount"].as_f64();
     if request.subject.kind == "agent" && amount.is_some_and(|amount| amount > MOST) {
         let message = "an agent moves more than it may";
         verdict = Verdict::deny().finding(Finding::new("amount.high", Severity::High, message));
