@@ -13,11 +13,12 @@ mod traffic;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use tempfile::TempDir;
-use weir::{Decision, Request, Source};
+use weir::{Decision, Request, Runtime, Source};
 
 use crate::eval::executor;
 use crate::exit::{Exit, Failed};
@@ -143,7 +144,7 @@ impl Play {
             self.count(&decision);
             self.stage.progress(self.answered, total);
             if let Some(scene) = scenes.first_of_its_kind(&decision) {
-                let card = Card { decision: &decision, request: &self.request(&decision), headline: scene };
+                let card = Card { decision: &decision, request: &asked(&decision), headline: scene };
                 self.stage.show(&card)?;
             }
         }
@@ -159,21 +160,35 @@ impl Play {
     async fn second_act(&mut self, folder: &Folder) -> Result<(), Failed> {
         self.stage.title("Then somebody ships a policy that never ends")?;
         self.stage.lines(hostile::CAPTION)?;
-        let runtime = set::open(hostile::set(), folder.path()).await?;
-        let requests = self.stream(self.requests, hostile::requests(self.requests));
+        let runtime = Arc::new(set::open(hostile::set(), folder.path()).await?);
+        let seen = self.callers(&runtime, hostile::requests(self.requests)).await?;
+        self.stage.gap()?;
+        self.stage.lines(seen.lines(self.stage.paint))?;
+        if let Some(runtime) = Arc::into_inner(runtime) {
+            runtime.shutdown(Duration::from_secs(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Callers that wait for their answers: a deadline is for them, while a bulk run gives a late policy more time.
+    async fn callers(&mut self, runtime: &Arc<Runtime>, number: u64) -> Result<hostile::Seen, Failed> {
+        /// How many wait at once.
+        const AT_ONCE: usize = 8;
+        let ask = |request| {
+            let runtime = Arc::clone(runtime);
+            tokio::spawn(async move { runtime.evaluate(request).await })
+        };
+        let answers = self.stream(self.requests, number).map(ask).buffered(AT_ONCE);
+        let mut decisions = std::pin::pin!(answers.filter_map(async |answer| answer.ok()));
         let mut seen = hostile::Seen::default();
-        let mut decisions = std::pin::pin!(runtime.evaluate_all(requests));
         while let Some(decision) = decisions.next().await {
             self.count(&decision);
             if let Some(headline) = seen.add(&decision) {
-                let card = Card { decision: &decision, request: &self.request(&decision), headline };
+                let card = Card { decision: &decision, request: &asked(&decision), headline };
                 self.stage.show(&card)?;
             }
         }
-        self.stage.gap()?;
-        self.stage.lines(seen.lines(self.stage.paint))?;
-        runtime.shutdown(Duration::from_secs(5)).await;
-        Ok(())
+        Ok(seen)
     }
 
     /// What the records say.
@@ -235,13 +250,11 @@ impl Play {
             });
         Box::pin(groups.flatten().take_until(interrupted))
     }
+}
 
-    /// The JSON of a request, made again: a seed is a stream.
-    fn request(&self, decision: &Decision) -> serde_json::Value {
-        let number = decision.request().id().trim_start_matches("demo-").parse::<usize>().unwrap_or(1);
-        let line = Traffic::new(self.seed).nth(number - 1).unwrap_or_default();
-        serde_json::from_str(&line).unwrap_or_default()
-    }
+/// The request behind a decision, as JSON.
+fn asked(decision: &Decision) -> serde_json::Value {
+    serde_json::from_str(decision.request().json()).unwrap_or_default()
 }
 
 /// The set that ships with this binary.

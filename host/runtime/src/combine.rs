@@ -18,15 +18,8 @@ pub(crate) const REDACTED: &str = "[REDACTED]";
 pub(crate) struct Judged<'a> {
     pub(crate) policy: &'a str,
     pub(crate) outcome: &'a Result<Verdict, Failure>,
-    /// What a failure of this policy counts as now.
-    pub(crate) on_failure: Effect,
-}
-
-impl Judged<'_> {
-    /// The effect this outcome brings into the ruling.
-    pub(crate) fn effect(&self) -> Effect {
-        self.outcome.as_ref().map_or(self.on_failure, |verdict| verdict.effect)
-    }
+    /// The effect it brings into the ruling: the verdict's, or what a failure of this policy counts as now.
+    pub(crate) counted_as: Effect,
 }
 
 /// A finding and the policy that made it.
@@ -93,12 +86,12 @@ pub(crate) fn combine(judged: &[Judged<'_>], unbound: Effect) -> Ruling {
     }
     let mut sorted: Vec<&Judged<'_>> = judged.iter().collect();
     sorted.sort_by_key(|judged| judged.policy);
-    let effect = sorted.iter().map(|judged| judged.effect()).max().unwrap_or(Effect::Deny);
+    let effect = sorted.iter().map(|judged| judged.counted_as).max().unwrap_or(Effect::Deny);
     let verdicts: Vec<(&str, &Verdict)> =
         sorted.iter().filter_map(|judged| Some((judged.policy, judged.outcome.as_ref().ok()?))).collect();
     Ruling {
         effect,
-        decided_by: sorted.iter().filter(|j| j.effect() == effect).map(|j| j.policy.to_owned()).collect(),
+        decided_by: sorted.iter().filter(|j| j.counted_as == effect).map(|j| j.policy.to_owned()).collect(),
         findings: findings(&verdicts),
         edits: merge_edits(verdicts.iter().flat_map(|(policy, v)| v.edits.iter().map(move |edit| (*policy, edit)))),
         scores: scores(&verdicts),
@@ -221,7 +214,10 @@ mod tests {
     fn combined(answers: &[(String, Answer)]) -> Ruling {
         let judged: Vec<Judged<'_>> = answers
             .iter()
-            .map(|(policy, (outcome, on_failure))| Judged { policy, outcome, on_failure: *on_failure })
+            .map(|(policy, (outcome, on_failure))| {
+                let counted_as = outcome.as_ref().map_or(*on_failure, |verdict| verdict.effect);
+                Judged { policy, outcome, counted_as }
+            })
             .collect();
         combine(&judged, Effect::Deny)
     }

@@ -25,12 +25,22 @@ impl Digest {
     }
 }
 
+/// Bytes of a digest's text.
+const TEXT_BYTES: usize = "sha256:".len() + 64;
+
+impl Digest {
+    /// Records hold many digests, so their text is written without going through a formatter.
+    fn text<'a>(&self, buffer: &'a mut [u8; TEXT_BYTES]) -> &'a str {
+        let (prefix, digits) = buffer.split_at_mut(TEXT_BYTES - 64);
+        prefix.copy_from_slice(b"sha256:");
+        hex::encode_to_slice(self.0, digits).expect("64 hex digits for 32 bytes");
+        std::str::from_utf8(buffer).expect("a prefix and hex are ASCII")
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hex = [0; 64];
-        hex::encode_to_slice(self.0, &mut hex).expect("64 hex digits for 32 bytes");
-        f.write_str("sha256:")?;
-        f.write_str(std::str::from_utf8(&hex).expect("hex is ASCII"))
+        f.write_str(self.text(&mut [0; TEXT_BYTES]))
     }
 }
 
@@ -42,7 +52,7 @@ impl fmt::Debug for Digest {
 
 impl serde::Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text(&mut [0; TEXT_BYTES]))
     }
 }
 

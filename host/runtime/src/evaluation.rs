@@ -29,18 +29,16 @@ pub(crate) struct Evaluation<'a> {
     encoded: Vec<u8>,
     selected: Vec<&'a Policy>,
     /// One for each selected policy that has answered, in the same order.
-    judged: Vec<PolicyJudged>,
+    judged: Vec<Judgement>,
     /// Whether the recorder has taken over.
     recorded: bool,
 }
 
 /// What became of one policy.
-struct PolicyJudged {
-    outcome: Result<Verdict, Failure>,
+struct Judgement {
+    report: PolicyReport,
+    /// Digest of what it was given; none where that is the whole request.
     given: Option<Digest>,
-    fuel: u64,
-    memory_bytes: u64,
-    micros: f64,
     log: Log,
 }
 
@@ -61,29 +59,55 @@ impl<'a> Evaluation<'a> {
     /// Runs every selected policy, one after the other, and records what they come to.
     pub(crate) async fn decide(mut self) -> Decision {
         for position in 0..self.selected.len() {
-            let policy = self.selected[position];
-            let judged = self.judge(policy).await;
-            self.judged.push(judged);
+            let judgement = self.judge(self.selected[position]).await;
+            self.judged.push(judgement);
         }
         let checkpoint = self.generation.checkpoint(self.request.checkpoint());
-        let decision = self.decision();
+        let (decision, traces) = self.ruled();
+        let body = self.evidence(&decision, &traces).body(&decision);
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
-        self.recorder.record(decision, self.evidence(), checkpoint, self.counters).await
+        self.recorder.record(decision, &body, checkpoint, self.counters).await
     }
 
-    async fn judge(&self, policy: &Policy) -> PolicyJudged {
+    async fn judge(&self, policy: &Policy) -> Judgement {
         let cut;
-        let (given, digest) = if policy.reads.is_everything() {
+        let (input, given) = if policy.reads.is_everything() {
             (&self.encoded, None)
         } else {
             cut = policy.reads.cut(&self.generation.case(&self.request));
             (&cut, Some(Digest::of(&cut)))
         };
-        let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(given, self.waiting).await;
+        let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(input, self.waiting).await;
         self.counters.log_lines_dropped.fetch_add(log.dropped, Relaxed);
         let outcome = answer.and_then(|answer| self.decoded(&answer));
-        PolicyJudged { outcome, given: digest, fuel, memory_bytes, micros: took.as_nanos() as f64 / 1e3, log }
+        let micros = took.as_nanos() as f64 / 1e3;
+        Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), given, log }
+    }
+
+    fn report(
+        &self,
+        policy: &Policy,
+        outcome: Result<Verdict, Failure>,
+        fuel: u64,
+        memory_bytes: u64,
+        micros: f64,
+    ) -> PolicyReport {
+        let counted_as = match &outcome {
+            Ok(verdict) => verdict.effect,
+            Err(_) => policy.on_failure.counts_as(TimeZone::UTC.to_datetime(self.request.time()).date()),
+        };
+        PolicyReport {
+            name: policy.name.clone(),
+            module: policy.module,
+            config: policy.config,
+            outcome,
+            counted_as,
+            fuel,
+            memory_bytes,
+            micros,
+            shadow: policy.shadow,
+        }
     }
 
     fn decoded(&self, answer: &[u8]) -> Result<Verdict, Failure> {
@@ -97,56 +121,45 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The ruling of what has been judged so far, not yet recorded.
-    fn decision(&self) -> Decision {
-        let today = TimeZone::UTC.to_datetime(self.request.time()).date();
-        let answered = || self.selected.iter().zip(&self.judged);
-        let judged: Vec<Judged<'_>> = answered()
-            .filter(|(policy, _)| !policy.shadow)
-            .map(|(policy, judged)| Judged {
-                policy: &policy.name,
-                outcome: &judged.outcome,
-                on_failure: policy.on_failure.counts_as(today),
-            })
-            .collect();
+    /// What all judgements come to, not yet recorded, and the traces they leave for the record.
+    fn ruled(&mut self) -> (Decision, Vec<(Option<Digest>, Log)>) {
+        let judged = std::mem::take(&mut self.judged);
+        let (reports, traces): (Vec<_>, Vec<_>) =
+            judged.into_iter().map(|judgement| (judgement.report, (judgement.given, judgement.log))).unzip();
+        let (shadow, policies): (Vec<_>, Vec<_>) = reports.into_iter().partition(|report| report.shadow);
         let unbound = match self.generation.checkpoint(self.request.checkpoint()).when_unbound {
             WhenUnbound::Deny => Effect::Deny,
             WhenUnbound::Allow => Effect::Allow,
         };
-        let report = |(policy, judged): (&&Policy, &PolicyJudged)| PolicyReport {
-            name: policy.name.clone(),
-            module: policy.module,
-            config: policy.config,
-            outcome: judged.outcome.clone(),
-            counted_as: judged.outcome.as_ref().map_or(policy.on_failure.counts_as(today), |verdict| verdict.effect),
-            fuel: judged.fuel,
-            memory_bytes: judged.memory_bytes,
-            micros: judged.micros,
-            shadow: policy.shadow,
-        };
-        Decision {
-            request: self.request.clone(),
-            record: None,
-            generation: self.generation.id(),
-            ruling: combine(&judged, unbound),
-            policies: answered().filter(|(policy, _)| !policy.shadow).map(report).collect(),
-            shadow: answered().filter(|(policy, _)| policy.shadow).map(report).collect(),
-        }
+        let judged: Vec<Judged<'_>> = policies
+            .iter()
+            .map(|report| Judged { policy: &report.name, outcome: &report.outcome, counted_as: report.counted_as })
+            .collect();
+        let ruling = combine(&judged, unbound);
+        let (request, generation) = (self.request.clone(), self.generation.id());
+        (Decision { request, record: None, generation, ruling, policies, shadow }, traces)
     }
 
-    fn evidence(&self) -> Evidence<'_> {
-        let policies = self.selected.iter().zip(&self.judged).map(|(policy, judged)| PolicyEvidence {
+    fn evidence<'e>(&'e self, decision: &'e Decision, traces: &'e [(Option<Digest>, Log)]) -> Evidence<'e> {
+        let mut verdicts = decision.policies.iter().map(|report| report.outcome.as_ref().ok());
+        let policies = self.selected.iter().zip(traces).map(|(policy, (given, log))| PolicyEvidence {
             name: &policy.name,
             reads: (!policy.reads.is_everything()).then(|| policy.reads.pointers()),
-            given: judged.given,
-            verdict: judged.outcome.as_ref().ok().filter(|verdict| !policy.shadow && says_more(verdict)),
-            log: &judged.log,
+            given: *given,
+            // The whole verdict of a shadow stands in the decision.
+            verdict: if policy.shadow {
+                None
+            } else {
+                verdicts.next().flatten().filter(|verdict| says_more(verdict))
+            },
+            log: &log.lines,
+            log_dropped: log.dropped,
         });
         Evidence {
             kind: "decision",
             at: Timestamp::now(),
             request_digest: Digest::of(&self.encoded),
-            time: self.request.time(),
+            time: self.request.time_text(),
             policies: policies.collect(),
         }
     }
@@ -163,15 +176,13 @@ impl Drop for Evaluation<'_> {
         if self.recorded {
             return;
         }
-        let cancelled = || PolicyJudged {
-            outcome: Err(Failure::new(FailureKind::Cancelled, "the caller went away")),
-            given: None,
-            fuel: 0,
-            memory_bytes: 0,
-            micros: 0.0,
-            log: Log::default(),
-        };
-        self.judged.resize_with(self.selected.len(), cancelled);
-        self.recorder.record_abandoned(&self.decision(), self.evidence(), self.counters);
+        for position in self.judged.len()..self.selected.len() {
+            let outcome = Err(Failure::new(FailureKind::Cancelled, "the caller went away"));
+            let report = self.report(self.selected[position], outcome, 0, 0, 0.0);
+            self.judged.push(Judgement { report, given: None, log: Log::default() });
+        }
+        let (decision, traces) = self.ruled();
+        let body = self.evidence(&decision, &traces).body(&decision);
+        self.recorder.record_abandoned(&decision, &body, self.counters);
     }
 }

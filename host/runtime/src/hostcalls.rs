@@ -43,18 +43,12 @@ pub(crate) struct LogLine {
 }
 
 /// What a guest logged during one evaluation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Log {
-    #[serde(rename = "log", skip_serializing_if = "Vec::is_empty")]
     pub(crate) lines: Vec<LogLine>,
-    #[serde(rename = "log_dropped", skip_serializing_if = "is_zero")]
+    /// Lines beyond what one evaluation may log.
     pub(crate) dropped: u64,
-    #[serde(skip)]
     bytes: usize,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Log {

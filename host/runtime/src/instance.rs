@@ -32,7 +32,7 @@ pub(crate) enum Waiting {
 
 impl Waiting {
     /// Longest wall-clock time of an evaluation that nobody waits for.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(1);
 
     fn deadline(self, limits: &Limits) -> Duration {
         match self {

@@ -89,12 +89,11 @@ impl Reads {
             None => self.is_everything().then_some(&self.tree),
         };
         out.open(b'{');
-        let time = request.time().to_string();
-        let filled =
-            [Some(request.id()), Some(request.checkpoint()), Some(request.tenant()), request.system(), Some(&time)];
+        let (id, checkpoint, tenant) = (request.id(), request.checkpoint(), request.tenant());
+        let filled = [Some(id), Some(checkpoint), Some(tenant), request.system(), Some(request.time_text())];
         for (field, text) in FIELDS.iter().zip(filled) {
             if let (Some(_), Some(text)) = (wanted(field), text) {
-                out.key(field);
+                out.plain_key(field);
                 write_text(text, &mut out.bytes);
             }
         }
@@ -140,6 +139,17 @@ impl Writer {
         self.first = false;
         write_text(key, &mut self.bytes);
         self.bytes.push(b':');
+    }
+
+    /// A key of ours: nothing in it needs an escape.
+    fn plain_key(&mut self, key: &str) {
+        if !self.first {
+            self.bytes.push(b',');
+        }
+        self.first = false;
+        self.bytes.push(b'"');
+        self.bytes.extend_from_slice(key.as_bytes());
+        self.bytes.extend_from_slice(b"\":");
     }
 
     fn member(&mut self, key: &str, value: Value<'_>, tree: &Tree) {

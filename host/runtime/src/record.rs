@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::combine::Ruling;
 use crate::decision::Decision;
 use crate::digest::Digest;
-use crate::hostcalls::Log;
+use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::{Counters, RecordMetrics};
 use crate::set::{Checkpoint, WhenRecordFails};
@@ -93,16 +93,15 @@ impl Recorder {
         self.journal.flush()
     }
 
-    /// Records a ruling; the answer is what its caller may act on.
+    /// Records a ruling with the evidence rendered for it; the answer is what its caller may act on.
     pub(crate) async fn record(
         &self,
         mut decision: Decision,
-        evidence: Evidence<'_>,
+        body: &[u8],
         checkpoint: Checkpoint,
         counters: &Counters,
     ) -> Decision {
-        let body = evidence.body(&decision);
-        match self.journal.append(&body, checkpoint.durability).await {
+        match self.journal.append(body, checkpoint.durability).await {
             Ok(sequence) => decision.record = Some(format!("{}/{sequence}", self.host)),
             Err(_) => {
                 counters.record_failures.fetch_add(1, Relaxed);
@@ -116,8 +115,8 @@ impl Recorder {
     }
 
     /// Records what became of a request whose caller has gone; nobody waits for it.
-    pub(crate) fn record_abandoned(&self, decision: &Decision, evidence: Evidence<'_>, counters: &Counters) {
-        if self.journal.append_now(&evidence.body(decision)).is_err() {
+    pub(crate) fn record_abandoned(&self, decision: &Decision, body: &[u8], counters: &Counters) {
+        if self.journal.append_now(body).is_err() {
             counters.record_failures.fetch_add(1, Relaxed);
         }
         counters.count(decision);
@@ -131,7 +130,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) at: Timestamp,
     /// Digest of the request as the policies saw it, what the host filled in included.
     pub(crate) request_digest: Digest,
-    pub(crate) time: Timestamp,
+    /// The time the policies were told.
+    pub(crate) time: &'a str,
     pub(crate) policies: Vec<PolicyEvidence<'a>>,
 }
 
@@ -148,14 +148,23 @@ pub(crate) struct PolicyEvidence<'a> {
     /// Its whole verdict, where it said more than an effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<&'a Verdict>,
-    #[serde(flatten)]
-    pub(crate) log: &'a Log,
+    #[serde(skip_serializing_if = "<[LogLine]>::is_empty")]
+    pub(crate) log: &'a [LogLine],
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) log_dropped: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Evidence<'_> {
     /// The record's members without braces, as the journal takes them.
-    fn body(&self, decision: &Decision) -> Vec<u8> {
-        let mut body = serde_json::to_vec(self).expect("evidence always serialises into memory");
+    pub(crate) fn body(&self, decision: &Decision) -> Vec<u8> {
+        /// Room for most records without growing.
+        const USUAL: usize = 2048;
+        let mut body = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut body, self).expect("evidence always serialises into memory");
         body.remove(0);
         body.pop();
         body.extend_from_slice(b",\"decision\":");

@@ -62,6 +62,8 @@ pub struct Request {
     tenant: String,
     system: Option<String>,
     time: Timestamp,
+    /// The time as guests and records see it, written once.
+    time_text: Arc<str>,
 }
 
 /// The tenant of callers without one.
@@ -122,7 +124,8 @@ impl Request {
         check_object(context, &at.key("context"))?;
         check_content(content, &at.key("content"), limits)?;
         check_measures(measures, &at.key("measures"), limits)?;
-        Ok(Request { id, checkpoint, tenant, system, time, document: Arc::new(document) })
+        let time_text = time.to_string().into();
+        Ok(Request { id, checkpoint, tenant, system, time, time_text, document: Arc::new(document) })
     }
 
     /// The same request for another tenant: for hosts that know it from a credential.
@@ -132,7 +135,7 @@ impl Request {
 
     /// The same request at another time: for hosts that do not let callers choose it.
     pub fn with_time(self, time: Timestamp) -> Request {
-        Request { time, ..self }
+        Request { time, time_text: time.to_string().into(), ..self }
     }
 
     /// The caller's id, or the UUIDv7 it was given.
@@ -158,6 +161,10 @@ impl Request {
     /// The time all policies see.
     pub fn time(&self) -> Timestamp {
         self.time
+    }
+
+    pub(crate) fn time_text(&self) -> &str {
+        &self.time_text
     }
 
     /// The request as the caller wrote it.

@@ -142,7 +142,7 @@ impl Runtime {
     }
 
     /// Judges a stream of requests on all cores and answers in their order. It waits, and never sheds: a deadline is
-    /// for callers who wait, so here it is ten seconds at least.
+    /// for callers who wait, so here it is one second at least.
     ///
     /// Must be polled inside a tokio runtime, whose worker threads do the work.
     pub fn evaluate_all<S>(&self, requests: S) -> impl Stream<Item = Decision> + use<S>

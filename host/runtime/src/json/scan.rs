@@ -179,14 +179,16 @@ impl<'a> Scan<'a> {
     fn text(&mut self) -> Result<(), JsonError> {
         self.position += 1;
         loop {
+            let rest = &self.bytes[self.position..];
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+            self.position += plain;
             match self.peek() {
                 Some(b'"') => {
                     self.position += 1;
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                Some(0..0x20) => return Err(self.error("control character in text, write it as an escape")),
-                Some(_) => self.position += 1,
+                Some(_) => return Err(self.error("control character in text, write it as an escape")),
                 None => return Err(self.error("text that does not end")),
             }
         }
