@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use wasmtime::{Caller, Extern, Linker, ResourceLimiter};
 
+use crate::engine::TABLE_ELEMENTS;
 use crate::set::{Grant, Limits};
 use crate::text::one_line;
 use crate::verdict::{Failure, FailureKind};
@@ -75,8 +76,8 @@ pub(crate) struct HostSide {
     memory_bytes: usize,
     host_calls: u32,
     calls: u32,
-    /// Whether a growth was refused: a guest that traps afterwards ended for want of memory.
-    pub(crate) growth_refused: bool,
+    /// The limit of the last growth that was refused: a guest that traps afterwards ended for want of it.
+    pub(crate) growth_refused: Option<String>,
     pub(crate) log: Log,
 }
 
@@ -86,7 +87,7 @@ impl HostSide {
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             host_calls: limits.host_calls,
             calls: 0,
-            growth_refused: false,
+            growth_refused: None,
             log: Log::default(),
         }
     }
@@ -95,13 +96,17 @@ impl HostSide {
 impl ResourceLimiter for HostSide {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let granted = desired <= self.memory_bytes;
-        self.growth_refused |= !granted;
+        if !granted {
+            self.growth_refused = Some(format!("limit {} bytes", self.memory_bytes));
+        }
         Ok(granted)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= crate::engine::TABLE_ELEMENTS;
-        self.growth_refused |= !granted;
+        let granted = desired <= TABLE_ELEMENTS;
+        if !granted {
+            self.growth_refused = Some(format!("limit {TABLE_ELEMENTS} table elements"));
+        }
         Ok(granted)
     }
 }

@@ -146,9 +146,8 @@ impl Template {
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::new(FailureKind::Fuel, format!("limit {}", self.limits.fuel)),
             Some(Trap::Interrupt) => Failure::new(FailureKind::Deadline, self.deadline_detail()),
-            Some(trap) if host.growth_refused => {
-                let limit = self.limits.memory_bytes;
-                Failure::new(FailureKind::Memory, format!("limit {limit} bytes, then {}", trapped(*trap, error)))
+            Some(trap) if let Some(limit) = &host.growth_refused => {
+                Failure::new(FailureKind::Memory, format!("{limit}, then {}", trapped(*trap, error)))
             }
             Some(trap) => Failure::new(FailureKind::Trap, trapped(*trap, error)),
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),

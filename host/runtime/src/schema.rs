@@ -1,5 +1,7 @@
 //! A policy's configuration against the JSON Schema (draft 2020-12) of its manifest.
 
+mod expansion;
+
 use std::error::Error;
 
 use boon::{Compiler, Draft, SchemaIndex, Schemas, UrlLoader, ValidationError};
@@ -33,7 +35,9 @@ impl UrlLoader for NothingOutside {
 }
 
 impl ConfigSchema {
+    /// Compiles a schema that stays within its manifest and within bounds.
     pub(crate) fn compile(schema: Value) -> Result<ConfigSchema, String> {
+        expansion::check(&schema)?;
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
         compiler.use_loader(Box::new(NothingOutside));

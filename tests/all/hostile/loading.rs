@@ -77,6 +77,15 @@ fn imports() -> Vec<Row> {
 }
 
 /// A manifest is read without running anything, and can be wrong a great many times.
+/// A manifest of a kilobyte whose schema has two to the power of `depth` parts.
+fn doubling(depth: usize) -> String {
+    let next = |i| format!(r##"{{"$ref":"#/$defs/a{}"}}"##, i + 1);
+    let definition = |i| format!(r#""a{i}":{{"allOf":[{},{}]}}"#, next(i), next(i));
+    let definitions: Vec<String> = (0..depth).map(definition).collect();
+    let definitions = definitions.join(",");
+    format!(r##"{{"config":{{"$defs":{{{definitions},"a{depth}":{{"type":"array"}}}},"$ref":"#/$defs/a0"}}}}"##)
+}
+
 fn manifests() -> Vec<Row> {
     let row = |name, manifest: &str, says: &[&'static str]| {
         refused(18, name, with_manifest(&guest("", NOTHING), manifest), "", says)
@@ -94,11 +103,12 @@ fn manifests() -> Vec<Row> {
             &format!(r#"{{"config":{{"allOf":[{}]}}}}"#, demands.join(",")),
             &["configuration of policy `p`", "k19"],
         ),
-        row("a schema that is itself", r##"{"config":{"$ref":"#"}}"##, &["schema"]),
+        row("a schema that is itself", r##"{"config":{"$ref":"#"}}"##, &["`#` refers to itself"]),
+        row("a schema that doubles 24 times", &doubling(24), &["with its references followed"]),
         row(
             "a schema elsewhere",
             r#"{"config":{"$ref":"file:///etc/hostname"}}"#,
-            &["error loading file:///etc/hostname"],
+            &["`file:///etc/hostname` leads outside the manifest"],
         ),
         row(
             "100,000 capabilities",
