@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::combine::{Judged, combine};
@@ -80,7 +81,7 @@ impl<'a> Evaluation<'a> {
         };
         let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(input, self.waiting).await;
         self.counters.log_lines_dropped.fetch_add(log.dropped, Relaxed);
-        let outcome = answer.and_then(|answer| self.decoded(&answer));
+        let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
         let micros = took.as_nanos() as f64 / 1e3;
         Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), given, log }
     }
@@ -95,7 +96,7 @@ impl<'a> Evaluation<'a> {
     ) -> PolicyReport {
         let counted_as = match &outcome {
             Ok(verdict) => verdict.effect,
-            Err(_) => policy.on_failure.counts_as(TimeZone::UTC.to_datetime(self.request.time()).date()),
+            Err(_) => policy.on_failure.counts_as(self.today()),
         };
         PolicyReport {
             name: policy.name.clone(),
@@ -110,8 +111,14 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn decoded(&self, answer: &[u8]) -> Result<Verdict, Failure> {
-        match decode(answer, self.request.root()) {
+    /// The day for what expires: the later of the host's and the request's, since a caller who dates a request back must
+    /// not bring back what has expired.
+    fn today(&self) -> Date {
+        TimeZone::UTC.to_datetime(self.request.time().max(Timestamp::now())).date()
+    }
+
+    fn decoded(&self, policy: &Policy, answer: &[u8]) -> Result<Verdict, Failure> {
+        match decode(answer, self.request.root(), |at| policy.reads.may_edit(at)) {
             Ok(Answer::Verdict(verdict)) => Ok(verdict),
             Ok(Answer::Error(text)) => Err(Failure::new(FailureKind::GuestError, text)),
             Err(error) if error.pointer.is_empty() => Err(Failure::new(FailureKind::BadOutput, error.message)),

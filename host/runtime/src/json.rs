@@ -8,6 +8,7 @@
 mod scan;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::text::{quoted, suggestion};
@@ -188,6 +189,46 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Follows many pointers into one document. Each container is listed and each text unescaped once, so that thousands of
+/// pointers into a large request cost what reading it costs.
+pub(crate) struct Places<'a> {
+    root: Value<'a>,
+    members: HashMap<u32, HashMap<Cow<'a, str>, Value<'a>>>,
+    items: HashMap<u32, Vec<Value<'a>>>,
+    texts: HashMap<u32, Cow<'a, str>>,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn of(root: Value<'a>) -> Places<'a> {
+        Places { root, members: HashMap::new(), items: HashMap::new(), texts: HashMap::new() }
+    }
+
+    /// The value at a pointer, as [`Value::at`] finds it.
+    pub(crate) fn at(&mut self, pointer: &str) -> Option<Value<'a>> {
+        let mut value = self.root;
+        for segment in segments(pointer)? {
+            value = match value.kind() {
+                Kind::Array => {
+                    let items = self.items.entry(value.index).or_insert_with(|| value.items().collect());
+                    *items.get(array_index(&segment)?)?
+                }
+                Kind::Object => {
+                    let members = self.members.entry(value.index).or_insert_with(|| value.members().collect());
+                    *members.get(segment.as_str())?
+                }
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+
+    /// The text at a pointer; none where something else or nothing stands there.
+    pub(crate) fn text(&mut self, pointer: &str) -> Option<&str> {
+        let value = self.at(pointer).filter(|value| value.kind() == Kind::Text)?;
+        Some(self.texts.entry(value.index).or_insert_with(|| unescape(value.raw())))
+    }
+}
+
 /// A place in a document while it is walked; costs nothing until an error needs it written out.
 #[derive(Clone, Copy)]
 pub(crate) enum Path<'p> {
@@ -320,6 +361,11 @@ mod tests {
         let text = r#" {"n": 1.2300e+00, "big":123456789012345678901234567890, "list" : [ {"x": "é\n"} , null ]} "#;
         let document = Document::parse(text.as_bytes(), 64).unwrap();
         let root = document.root();
+        for pointer in ["", "/n", "/list", "/list/0/x", "/list/1", "/list/2", "/list/00", "/n/0", "n", "/~2"] {
+            assert_eq!(Places::of(root).at(pointer).map(Value::span), root.at(pointer).map(Value::span), "{pointer}");
+        }
+        assert_eq!(Places::of(root).text("/list/0/x"), Some("é\n"));
+        assert_eq!(Places::of(root).text("/n"), None);
         assert_eq!(root.get("n").unwrap().raw(), "1.2300e+00");
         assert_eq!(root.at("/big").unwrap().raw(), "123456789012345678901234567890");
         assert_eq!(root.at("/list").unwrap().raw(), r#"[ {"x": "é\n"} , null ]"#);

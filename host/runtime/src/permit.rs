@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::combine::{MergedEdit, MergedObligation};
 use crate::decision::Decision;
-use crate::json::{Value, write_text};
+use crate::json::{Places, Value, write_text};
 use crate::verdict::Effect;
 
 /// One part of a request's content.
@@ -94,27 +94,40 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// The request's text with each edit made inside the JSON text it points to.
+/// The request's text with each edit made inside the JSON text it points to, in one pass.
 fn edited(root: Value<'_>, edits: &[MergedEdit]) -> String {
     let (origin, _) = root.span();
-    let mut splices: Vec<(Range<usize>, String)> = Vec::new();
+    let mut places = Places::of(root);
+    let mut splices: Vec<(Range<usize>, Vec<u8>)> = Vec::new();
+    // INVARIANT: merged edits are sorted by place and do not overlap.
     for same_place in edits.chunk_by(|a, b| a.edit.at == b.edit.at) {
-        let place = root.at(&same_place[0].edit.at).expect("edits were checked against this request");
-        let mut text = place.as_text().expect("edits were checked to point to text").into_owned();
-        for edit in same_place.iter().rev().map(|merged| &merged.edit) {
-            text.replace_range(edit.start as usize..edit.end as usize, &edit.replacement);
-        }
-        let mut json = Vec::new();
+        let at = &same_place[0].edit.at;
+        let (start, end) = places.at(at).expect("edits were checked against this request").span();
+        let text = places.text(at).expect("edits were checked to point to text");
+        let replacements = same_place
+            .iter()
+            .map(|merged| &merged.edit)
+            .map(|edit| (edit.start as usize..edit.end as usize, edit.replacement.as_bytes()));
+        let text = spliced(text, replacements);
+        let mut json = Vec::with_capacity(text.len() + 2);
         write_text(&text, &mut json);
-        let (start, end) = place.span();
-        splices.push((start - origin..end - origin, String::from_utf8(json).expect("JSON of text is UTF-8")));
+        splices.push((start - origin..end - origin, json));
     }
     splices.sort_by_key(|(span, _)| span.start);
-    let mut body = root.raw().to_owned();
-    for (span, json) in splices.into_iter().rev() {
-        body.replace_range(span, &json);
+    spliced(root.raw(), splices.iter().map(|(span, json)| (span.clone(), json.as_slice())))
+}
+
+/// `text` with each span replaced; the spans are sorted, whole characters, and do not overlap.
+fn spliced<'r>(text: &str, replacements: impl Iterator<Item = (Range<usize>, &'r [u8])>) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut done = 0;
+    for (span, replacement) in replacements {
+        out.extend_from_slice(&text.as_bytes()[done..span.start]);
+        out.extend_from_slice(replacement);
+        done = span.end;
     }
-    body
+    out.extend_from_slice(&text.as_bytes()[done..]);
+    String::from_utf8(out).expect("whole characters were replaced by whole characters")
 }
 
 #[cfg(test)]

@@ -247,7 +247,7 @@ async fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, Strin
         let run = template.run(&manifest.reads.cut(&case), Waiting::Nobody).await;
         most = most.max(run.fuel);
         let judged = run.answer.map_err(|failure| failure.to_string()).and_then(|answer| {
-            verdict::decode(&answer, request.root())
+            verdict::decode(&answer, request.root(), |at| manifest.reads.may_edit(at))
                 .map_err(|error| format!("bad_output at `{}`: {}", error.pointer, error.message))
         });
         match judged {

@@ -9,6 +9,8 @@ use crate::json::{Kind, Value, segments, write_text};
 use crate::request::FIELDS;
 use crate::system::{Case, RegisteredContext};
 
+/// How many of [`FIELDS`], the first ones, the host settles.
+const SETTLED: usize = 5;
 /// Deepest pointer in `reads`.
 const DEEPEST: usize = 16;
 
@@ -80,6 +82,24 @@ impl Reads {
         &self.pointers
     }
 
+    /// Whether a policy with these reads may edit the text at a pointer: it has to have been given it, and what the host
+    /// settles is nobody's to edit.
+    pub(crate) fn may_edit(&self, pointer: &str) -> bool {
+        let Some(segments) = segments(pointer) else { return false };
+        if segments.first().is_none_or(|first| FIELDS[..SETTLED].contains(&first.as_str())) {
+            return false;
+        }
+        let mut tree = &self.tree;
+        for segment in &segments {
+            match tree.0.get(segment) {
+                _ if tree.is_whole() => return true,
+                Some(inner) => tree = inner,
+                None => return false,
+            }
+        }
+        tree.is_whole()
+    }
+
     /// The JSON a policy with these reads is given.
     pub(crate) fn cut(&self, case: &Case<'_>) -> Vec<u8> {
         let request = case.request;
@@ -90,14 +110,15 @@ impl Reads {
         };
         out.open(b'{');
         let (id, checkpoint, tenant) = (request.id(), request.checkpoint(), request.tenant());
-        let filled = [Some(id), Some(checkpoint), Some(tenant), request.system(), Some(request.time_text())];
+        let filled: [_; SETTLED] =
+            [Some(id), Some(checkpoint), Some(tenant), request.system(), Some(request.time_text())];
         for (field, text) in FIELDS.iter().zip(filled) {
             if let (Some(_), Some(text)) = (wanted(field), text) {
                 out.plain_key(field);
                 write_text(text, &mut out.bytes);
             }
         }
-        for field in &FIELDS[filled.len()..] {
+        for field in &FIELDS[SETTLED..] {
             let Some(tree) = wanted(field) else { continue };
             let given = request.root().get(field);
             match case.system.filter(|_| *field == "context") {
@@ -248,6 +269,18 @@ mod tests {
         assert!(
             cut(&[], true).contains(r#""context":{"deployed_in":["DE"],"role":"deployer","region":"eu","nested":"#)
         );
+    }
+
+    #[test]
+    fn only_what_is_read_may_be_edited() {
+        let reads = Reads::parse(&["/content".to_owned(), "/payload/to".to_owned(), "/id".to_owned()]).unwrap();
+        for at in ["/content/0/text", "/payload/to", "/payload/to/name"] {
+            assert!(reads.may_edit(at) && Reads::default().may_edit(at), "{at}");
+        }
+        for at in ["/payload", "/payload/from", "/resource/id", "/id", "", "content"] {
+            assert!(!reads.may_edit(at), "{at}");
+        }
+        assert!(!Reads::default().may_edit("/checkpoint") && Reads::default().may_edit("/payload/from"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::json::{Document, JsonError, Kind, Path, Value};
+use crate::text::one_line;
 
 /// Bounds on one request. Every error names the setting that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,9 @@ impl std::error::Error for RequestError {}
 
 impl From<JsonError> for RequestError {
     fn from(JsonError { pointer, message }: JsonError) -> RequestError {
-        RequestError { pointer, message }
+        /// A pointer is made of the caller's keys, which may be of any length and hold anything.
+        const LONGEST_POINTER: usize = 1024;
+        RequestError { pointer: one_line(&pointer, LONGEST_POINTER).into_owned(), message }
     }
 }
 
@@ -310,6 +313,7 @@ mod tests {
             (r#"{"checkpoint":"a","id":7}"#, "/id", "expected text, found a number"),
             (r#"{"checkpoint":"a","chekpoint":"b"}"#, "/chekpoint", "did you mean `checkpoint`"),
             (r#"{"checkpoint":"a","time":"2026-11-23T09:00:00+01:00"}"#, "/time", "in UTC"),
+            ("{\"checkpoint\":\"a\",\"\\u001b[31m\":1}", "/ [31m", "unknown key"),
             (r#"{"checkpoint":"a","time":"yesterday"}"#, "/time", "in UTC"),
             (r#"{"checkpoint":"a","subject":{"id":"x"}}"#, "/subject", "`type` is missing"),
             (

@@ -4,7 +4,7 @@
 //! with ten thousand policies costs a request what ten do: each policy is filed under the most telling literal key of
 //! its scope, and a request looks only at what is filed under its own values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::set::Pattern;
 
@@ -21,8 +21,8 @@ pub(crate) trait Facts {
     fn checkpoint(&self) -> &str;
     /// The registered system; none where the request names none or an unknown one.
     fn system(&self) -> Option<&str>;
-    /// The values of a context key; empty where the request lacks it.
-    fn context(&self, key: &str) -> Vec<String>;
+    /// The values of these context keys; a key that the request lacks is missing or empty.
+    fn context(&self, wanted: &HashSet<String>) -> HashMap<String, Vec<String>>;
 }
 
 /// A property of requests that policies are filed under.
@@ -33,11 +33,24 @@ enum Dimension {
 }
 
 impl Dimension {
-    fn values(&self, facts: &impl Facts) -> Vec<String> {
+    fn values<'a>(&self, asked: &'a Asked) -> &'a [String] {
         match self {
-            Dimension::System => facts.system().map(str::to_owned).into_iter().collect(),
-            Dimension::Context(key) => facts.context(key),
+            Dimension::System => asked.system.as_slice(),
+            Dimension::Context(key) => asked.context(key),
         }
+    }
+}
+
+/// What a request says about all that scopes ask for, gathered once.
+struct Asked {
+    checkpoint: String,
+    system: Option<String>,
+    context: HashMap<String, Vec<String>>,
+}
+
+impl Asked {
+    fn context(&self, key: &str) -> &[String] {
+        self.context.get(key).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -63,6 +76,8 @@ pub(crate) struct Index {
     by_checkpoint: HashMap<String, Shelf>,
     /// Policies whose checkpoints are patterns.
     any_checkpoint: Shelf,
+    /// All context keys that some scope asks for.
+    keys: HashSet<String>,
 }
 
 impl Index {
@@ -81,33 +96,39 @@ impl Index {
         Index {
             by_checkpoint: by_checkpoint.into_iter().map(|(name, positions)| (name, shelf(positions))).collect(),
             any_checkpoint: shelf(any_checkpoint),
+            keys: scopes.iter().flat_map(|scope| scope.when.keys().cloned()).collect(),
             scopes,
         }
     }
 
     /// Positions of the policies that apply, in the order of the set.
     pub(crate) fn select(&self, facts: &impl Facts) -> Vec<usize> {
+        let asked = Asked {
+            checkpoint: facts.checkpoint().to_owned(),
+            system: facts.system().map(str::to_owned),
+            context: facts.context(&self.keys),
+        };
         let mut candidates = Vec::new();
-        if let Some(shelf) = self.by_checkpoint.get(facts.checkpoint()) {
-            shelf.collect(facts, &mut candidates);
+        if let Some(shelf) = self.by_checkpoint.get(&asked.checkpoint) {
+            shelf.collect(&asked, &mut candidates);
         }
-        self.any_checkpoint.collect(facts, &mut candidates);
+        self.any_checkpoint.collect(&asked, &mut candidates);
         candidates.sort_unstable();
         candidates.dedup();
-        let applies = |position: &usize| self.scopes[*position].applies(facts);
+        let applies = |position: &usize| self.scopes[*position].applies(&asked);
         candidates.into_iter().map(|position| position as usize).filter(applies).collect()
     }
 }
 
 impl Scope {
-    fn applies(&self, facts: &impl Facts) -> bool {
+    fn applies(&self, asked: &Asked) -> bool {
         let fits = |patterns: &[Pattern], value: &str| patterns.iter().any(|pattern| pattern.matches(value));
         let in_context = |(key, patterns): (&String, &Vec<Pattern>)| {
-            let values = facts.context(key);
+            let values = asked.context(key);
             values.is_empty() || values.iter().any(|value| fits(patterns, value))
         };
-        fits(&self.checkpoints, facts.checkpoint())
-            && facts.system().is_none_or(|system| fits(&self.systems, system))
+        fits(&self.checkpoints, &asked.checkpoint)
+            && asked.system.as_ref().is_none_or(|system| fits(&self.systems, system))
             && self.when.iter().all(in_context)
     }
 
@@ -144,10 +165,10 @@ impl Shelf {
         shelf
     }
 
-    fn collect(&self, facts: &impl Facts, candidates: &mut Vec<u32>) {
+    fn collect(&self, asked: &Asked, candidates: &mut Vec<u32>) {
         candidates.extend(&self.open);
         for (dimension, drawer) in &self.drawers {
-            let values = dimension.values(facts);
+            let values = dimension.values(asked);
             if values.is_empty() {
                 candidates.extend(&drawer.all);
             }
@@ -168,13 +189,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[derive(Debug, Clone)]
-    struct Asked {
+    struct Said {
         checkpoint: String,
         system: Option<String>,
         context: BTreeMap<String, Vec<String>>,
     }
 
-    impl Facts for Asked {
+    impl Facts for Said {
         fn checkpoint(&self) -> &str {
             &self.checkpoint
         }
@@ -183,8 +204,8 @@ mod tests {
             self.system.as_deref()
         }
 
-        fn context(&self, key: &str) -> Vec<String> {
-            self.context.get(key).cloned().unwrap_or_default()
+        fn context(&self, wanted: &HashSet<String>) -> HashMap<String, Vec<String>> {
+            self.context.clone().into_iter().filter(|(key, _)| wanted.contains(key)).collect()
         }
     }
 
@@ -197,9 +218,9 @@ mod tests {
         Scope { checkpoints: patterns(checkpoints), systems: patterns(systems), when }
     }
 
-    fn asked(checkpoint: &str, system: Option<&str>, context: &[(&str, &[&str])]) -> Asked {
+    fn asked(checkpoint: &str, system: Option<&str>, context: &[(&str, &[&str])]) -> Said {
         let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-        Asked {
+        Said {
             checkpoint: checkpoint.to_owned(),
             system: system.map(str::to_owned),
             context: context.iter().map(|(key, values)| ((*key).to_owned(), owned(values))).collect(),
@@ -216,7 +237,7 @@ mod tests {
             scope(&["*"], &["hiring"], &[]),
             scope(&["out"], &["*"], &[]),
         ]);
-        let select = |asked: Asked| index.select(&asked);
+        let select = |asked: Said| index.select(&asked);
         assert_eq!(select(asked("in", None, &[])), [0, 1, 2, 3, 4]);
         assert_eq!(select(asked("in", Some("claims"), &[("region", &["eu"])])), [0, 1, 2]);
         assert_eq!(select(asked("in", Some("hiring"), &[("region", &["us-nj"])])), [0, 3, 4]);
@@ -239,10 +260,10 @@ mod tests {
             .prop_map(|(checkpoints, systems, when)| Scope { checkpoints, systems, when })
     }
 
-    fn any_asked() -> impl Strategy<Value = Asked> {
+    fn any_asked() -> impl Strategy<Value = Said> {
         let values = prop::collection::vec(word(), 0..3);
         (word(), prop::option::of(word()), prop::collection::btree_map("[xyz]", values, 0..4))
-            .prop_map(|(checkpoint, system, context)| Asked { checkpoint, system, context })
+            .prop_map(|(checkpoint, system, context)| Said { checkpoint, system, context })
     }
 
     proptest! {
@@ -250,7 +271,12 @@ mod tests {
         fn the_index_finds_what_a_walk_over_all_scopes_finds(
             scopes in prop::collection::vec(any_scope(), 0..40), asked in any_asked()
         ) {
-            let walked: Vec<usize> = (0..scopes.len()).filter(|&i| scopes[i].applies(&asked)).collect();
+            let said = Asked {
+                checkpoint: asked.checkpoint.clone(),
+                system: asked.system.clone(),
+                context: asked.context.clone().into_iter().collect(),
+            };
+            let walked: Vec<usize> = (0..scopes.len()).filter(|&i| scopes[i].applies(&said)).collect();
             prop_assert_eq!(Index::new(scopes).select(&asked), walked);
         }
     }

@@ -1,9 +1,14 @@
 //! Registered systems at work: the context a caller cannot replace, and what scopes and guests see of a request.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::json::{Kind, Value};
 use crate::request::Request;
 use crate::select::Facts;
 use crate::set::System;
+
+/// The keys that a registered system may have.
+const REGISTERED: [&str; 6] = ["deployed_in", "affects", "industry", "use_case", "role", "risk_tier"];
 
 /// What the set registers about one system, as context.
 #[derive(Debug, Clone)]
@@ -71,24 +76,30 @@ impl Facts for Case<'_> {
         self.system.and(self.request.system())
     }
 
-    fn context(&self, key: &str) -> Vec<String> {
-        let registered = self.system.and_then(|system| system.keys.iter().find(|known| known.name == key));
-        if let Some(known) = registered {
-            return known.values.clone();
-        }
-        let given = self.request.root().get("context").and_then(|context| context.get(key));
-        given.map_or_else(Vec::new, scope_values)
+    fn context(&self, wanted: &HashSet<String>) -> HashMap<String, Vec<String>> {
+        let context = self.request.root().get("context").filter(|_| !wanted.is_empty());
+        let given = context.into_iter().flat_map(Value::members).filter(|(key, _)| wanted.contains(&**key));
+        // Without a registered system the caller's word about what only a system can say does not count.
+        let own = given.filter(|(key, _)| self.system.is_some() || !REGISTERED.contains(&&**key));
+        let mut values: HashMap<String, Vec<String>> =
+            own.map(|(key, value)| (key.into_owned(), scope_values(value))).collect();
+        let registered = self.system.iter().flat_map(|system| &system.keys).filter(|key| wanted.contains(key.name));
+        values.extend(registered.map(|key| (key.name.to_owned(), key.values.clone())));
+        values
     }
 }
 
-/// The scalar values of a context entry. Anything that is no scalar cannot be compared and counts as lacking.
+/// The scalar values of a context entry. Anything that is no scalar cannot be compared and counts as lacking, and so does
+/// a list too long to be compared with the scopes of every policy.
 fn scope_values(value: Value<'_>) -> Vec<String> {
+    const LONGEST_LIST: usize = 64;
     let scalar = |value: Value<'_>| match value.kind() {
         Kind::Text => value.as_text().map(|text| text.into_owned()),
         Kind::Number | Kind::Bool => Some(value.raw().to_owned()),
         Kind::Null | Kind::Array | Kind::Object => None,
     };
     match value.kind() {
+        Kind::Array if value.items().nth(LONGEST_LIST).is_some() => Vec::new(),
         Kind::Array => value.items().map(scalar).collect::<Option<Vec<_>>>().unwrap_or_default(),
         _ => scalar(value).into_iter().collect(),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Edit, Effect, Finding, Obligation, Quantity, Severity, Verdict};
-use crate::json::{Document, JsonError, Kind, Path, Value};
+use crate::json::{Document, JsonError, Kind, Path, Places, Value};
 use crate::text::{one_line, quoted};
 
 /// A verdict is flat: anything nested deeper than this is not one.
@@ -12,6 +12,8 @@ const MAX_DEPTH: usize = 8;
 const LONGEST_NAME: usize = 128;
 /// Longest message, in bytes; the rest is cut.
 const LONGEST_MESSAGE: usize = 1024;
+/// Most findings, edits, obligations or references each: what the host does with them is nobody's fuel.
+const MOST_ITEMS: usize = 4096;
 
 /// What a guest answered.
 #[derive(Debug, PartialEq)]
@@ -21,8 +23,9 @@ pub(crate) enum Answer {
     Error(String),
 }
 
-/// Decodes a guest's answer; `request` is what it was asked about, and edits must fit the texts in it.
-pub(crate) fn decode(bytes: &[u8], request: Value<'_>) -> Result<Answer, JsonError> {
+/// Decodes a guest's answer; `request` is what it was asked about. Edits must fit the texts in it, and stay within what
+/// the guest `may_edit`.
+pub(crate) fn decode(bytes: &[u8], request: Value<'_>, may_edit: impl Fn(&str) -> bool) -> Result<Answer, JsonError> {
     let document = Document::parse(bytes, MAX_DEPTH)?;
     let root = document.root();
     if let Some(error) = root.get("error") {
@@ -30,10 +33,10 @@ pub(crate) fn decode(bytes: &[u8], request: Value<'_>) -> Result<Answer, JsonErr
         let text = error.text(&Path::Root.key("error"))?;
         return Ok(Answer::Error(one_line(&text, LONGEST_MESSAGE).into_owned()));
     }
-    verdict(root, request).map(Answer::Verdict)
+    verdict(root, &mut Places::of(request), may_edit).map(Answer::Verdict)
 }
 
-fn verdict(root: Value<'_>, request: Value<'_>) -> Result<Verdict, JsonError> {
+fn verdict(root: Value<'_>, places: &mut Places<'_>, may_edit: impl Fn(&str) -> bool) -> Result<Verdict, JsonError> {
     let at = Path::Root;
     let [effect, findings, edits, scores, obligations] =
         root.fields(&at, ["effect", "findings", "edits", "scores", "obligations"])?;
@@ -41,7 +44,7 @@ fn verdict(root: Value<'_>, request: Value<'_>) -> Result<Verdict, JsonError> {
     Ok(Verdict {
         effect: one_of(effect, &at.key("effect"), EFFECTS)?,
         findings: list(findings, &at.key("findings"), finding)?,
-        edits: list(edits, &at.key("edits"), |value, at| edit(value, at, request))?,
+        edits: list(edits, &at.key("edits"), |value, at| edit(value, at, places, &may_edit))?,
         scores: scores.map_or(Ok(BTreeMap::new()), |value| self::scores(value, &at.key("scores")))?,
         obligations: list(obligations, &at.key("obligations"), obligation)?,
     })
@@ -78,7 +81,12 @@ fn finding(value: Value<'_>, at: &Path<'_>) -> Result<Finding, JsonError> {
     }
 }
 
-fn edit(value: Value<'_>, at: &Path<'_>, request: Value<'_>) -> Result<Edit, JsonError> {
+fn edit(
+    value: Value<'_>,
+    at: &Path<'_>,
+    places: &mut Places<'_>,
+    may_edit: impl Fn(&str) -> bool,
+) -> Result<Edit, JsonError> {
     let [place, start, end, replacement] = value.fields(at, ["at", "start", "end", "replacement"])?;
     let edit = Edit {
         at: pointer(required(place, at, "at")?, &at.key("at"))?,
@@ -86,7 +94,12 @@ fn edit(value: Value<'_>, at: &Path<'_>, request: Value<'_>) -> Result<Edit, Jso
         end: offset(required(end, at, "end")?, &at.key("end"))?,
         replacement: required(replacement, at, "replacement")?.text(&at.key("replacement"))?.into_owned(),
     };
-    let Some(text) = request.at(&edit.at).and_then(Value::as_text) else {
+    if !may_edit(&edit.at) {
+        return Err(at
+            .key("at")
+            .error(format!("the policy does not read {}, so it may not edit it", quoted(&edit.at))));
+    }
+    let Some(text) = places.text(&edit.at) else {
         return Err(at.key("at").error(format!("the request has no text at {}", quoted(&edit.at))));
     };
     let (start, end) = (edit.start as usize, edit.end as usize);
@@ -130,10 +143,15 @@ fn given(value: Option<Value<'_>>) -> Option<Value<'_>> {
 fn list<T>(
     value: Option<Value<'_>>,
     at: &Path<'_>,
-    item: impl Fn(Value<'_>, &Path<'_>) -> Result<T, JsonError>,
+    mut item: impl FnMut(Value<'_>, &Path<'_>) -> Result<T, JsonError>,
 ) -> Result<Vec<T>, JsonError> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    value.expect(Kind::Array, at)?.items().enumerate().map(|(i, value)| item(value, &at.index(i))).collect()
+    let items = value.expect(Kind::Array, at)?.items().enumerate();
+    let checked = |(i, value)| match i {
+        MOST_ITEMS => Err(at.error(format!("more than {MOST_ITEMS} items"))),
+        _ => item(value, &at.index(i)),
+    };
+    items.map(checked).collect()
 }
 
 fn one_of<T: Copy, const N: usize>(value: Value<'_>, at: &Path<'_>, words: [(&str, T); N]) -> Result<T, JsonError> {
@@ -182,8 +200,8 @@ mod tests {
     use super::*;
 
     fn decoded(answer: &str) -> Result<Answer, (String, String)> {
-        let request = Document::parse(r#"{"content":[{"text":"aé\nb"}]}"#.as_bytes(), 64).unwrap();
-        decode(answer.as_bytes(), request.root()).map_err(|e| (e.pointer, e.message))
+        let request = Document::parse(r#"{"content":[{"text":"aé\nb","role":"user"}]}"#.as_bytes(), 64).unwrap();
+        decode(answer.as_bytes(), request.root(), |at| at != "/content/0/role").map_err(|e| (e.pointer, e.message))
     }
 
     #[test]
@@ -270,6 +288,11 @@ mod tests {
                 r#"{"effect":"allow","edits":[{"at":"/content/0/text","start":-1,"end":1,"replacement":""}]}"#,
                 "/edits/0/start",
                 "byte offset",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/content/0/role","start":0,"end":1,"replacement":""}]}"#,
+                "/edits/0/at",
+                "does not read",
             ),
             (r#"{"effect":"allow"} x"#, "", "after the value"),
         ];
