@@ -54,9 +54,11 @@ fn judged_by(host: &Runtime, json: &str) -> Vec<String> {
 fn scopes_narrow_only_by_what_the_request_says() {
     let host = host(SCOPES, &[("allow.wasm", constant(r#"{"effect":"allow"}"#))]).unwrap();
     let everything = ["everywhere", "claims", "hiring", "europe", "gold"];
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 8] = [
         (r#"{"checkpoint":"in"}"#, &everything),
         (r#"{"checkpoint":"in","system":"nobody-knows-me"}"#, &everything),
+        // Only a registered system can say whom it affects.
+        (r#"{"checkpoint":"in","system":"claimsX","context":{"affects":["US"]}}"#, &everything),
         (r#"{"checkpoint":"in","system":"claims"}"#, &["everywhere", "claims", "europe", "gold"]),
         (r#"{"checkpoint":"in","system":"hiring","context":{"plan":"free"}}"#, &["everywhere", "hiring", "europe"]),
         (
@@ -116,7 +118,7 @@ fn the_registered_context_reaches_the_guest_whatever_the_caller_says() {
 fn shipped() -> Runtime {
     let modules: Vec<(&str, Vec<u8>)> =
         weir_plugins::modules().iter().map(|module| (module.name, module.wasm.to_vec())).collect();
-    host(&weir_plugins::SET.replace("50 ms", "60 s"), &modules).unwrap_or_else(|report| panic!("{report}"))
+    host(&weir_plugins::SET.replace("250 ms", "60 s"), &modules).unwrap_or_else(|report| panic!("{report}"))
 }
 
 #[test]

@@ -82,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     if args.files.is_empty() && io::stdin().is_terminal() {
         say("weir: reads requests from this terminal, one JSON object a line; Ctrl-D ends");
     }
+    distinct(args)?;
     let (output, summary) = (Output::open(args.out.as_deref())?, args.summary.as_deref().map(create).transpose()?);
     executor(args.threads)?.block_on(async {
         let interrupt = Interrupt::listen()?;
@@ -92,6 +93,26 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         judged.summarise(args, &generation, summary)?;
         Ok(judged.exit(args.gate, record_failures))
     })
+}
+
+/// Refuses to write over what is read, or twice to one file: opening it would empty it.
+fn distinct(args: &Args) -> Result<(), Failed> {
+    let same = |a: &Path, b: &Path| match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    };
+    let outputs: Vec<&Path> = [&args.out, &args.summary].into_iter().flatten().map(PathBuf::as_path).collect();
+    let read = |output: &&Path| args.files.iter().any(|file| same(file, output));
+    if let Some(output) = outputs.iter().copied().find(|output| read(output)) {
+        return Err(Failed::input(format!("`{}` is read and written at once", output.display()))
+            .help("name another file for --out or --summary"));
+    }
+    match outputs[..] {
+        [out, summary] if same(out, summary) => {
+            Err(Failed::input(format!("decisions and summary cannot both go to `{}`", out.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The threads that judge.

@@ -69,20 +69,11 @@ pub(crate) fn cannot_be_a_policy(module: &Path, problems: &[String]) -> Failed {
 
 /// Reads a module of a size that could be one.
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
-    const MOST: u64 = 64 << 20;
-    let metadata = std::fs::metadata(path).or_input("read", path.display())?;
-    if metadata.is_dir() {
+    if path.is_dir() {
         return Err(Failed::input(format!("`{}` is a folder", path.display()))
             .help("name a module in it, or use `weir check` for a whole set"));
     }
-    if metadata.len() > MOST {
-        return Err(Failed::input(format!(
-            "`{}` has {}: too much for a module",
-            path.display(),
-            size(metadata.len())
-        )));
-    }
-    std::fs::read(path).or_input("read", path.display())
+    weir::read_module(path).or_input("read", path.display())
 }
 
 fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {

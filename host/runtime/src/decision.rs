@@ -37,7 +37,7 @@ pub struct PolicyReport {
     pub outcome: Result<Verdict, Failure>,
     /// The effect its outcome counted as.
     pub counted_as: Effect,
-    /// Fuel it spent on the request.
+    /// Fuel it spent on the request; after a failure that is a condition of the host, no more than a hint.
     pub fuel: u64,
     /// Linear memory it had at the end, in bytes.
     pub memory_bytes: u64,
@@ -106,11 +106,28 @@ impl Decision {
 
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize_as(serializer, true)
+    }
+}
+
+/// A decision inside its own record, whose line already has the record's name.
+pub(crate) struct Recorded<'a>(pub(crate) &'a Decision);
+
+impl Serialize for Recorded<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize_as(serializer, false)
+    }
+}
+
+impl Decision {
+    fn serialize_as<S: Serializer>(&self, serializer: S, names_record: bool) -> Result<S::Ok, S::Error> {
         let Ruling { effect, decided_by, findings, edits, scores, obligations } = &self.ruling;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("v", &1)?;
         map.serialize_entry("request", self.request.id())?;
-        map.serialize_entry("record", &self.record)?;
+        if names_record {
+            map.serialize_entry("record", &self.record)?;
+        }
         map.serialize_entry("generation", &self.generation)?;
         map.serialize_entry("checkpoint", self.request.checkpoint())?;
         map.serialize_entry("tenant", self.request.tenant())?;
@@ -142,7 +159,10 @@ impl Serialize for PolicyReport {
                 map.serialize_entry("counted_as", &self.counted_as)?;
             }
         }
-        map.serialize_entry("fuel", &self.fuel)?;
+        // What a guest had burnt when the clock or its caller ended it differs from run to run.
+        if !self.outcome.as_ref().is_err_and(|failure| failure.kind.is_host_condition()) {
+            map.serialize_entry("fuel", &self.fuel)?;
+        }
         map.serialize_entry("memory_bytes", &self.memory_bytes)?;
         map.serialize_entry("micros", &((self.micros * 10.0).round() / 10.0))?;
         map.end()

@@ -113,7 +113,7 @@ fn config() -> Config {
         .memory_init_cow(true)
         .max_wasm_stack(GUEST_STACK)
         .async_stack_size(FIBER_STACK)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(8))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(32))
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     // Only what a build of wasmtime knows may be switched, so each proposal is named rather than all others negated.
     config

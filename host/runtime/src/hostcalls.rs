@@ -1,6 +1,7 @@
 //! What a guest may ask of the host, behind one gate: every call is counted, paid for in fuel, and bounded in size.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::{Caller, Extern, Linker, ResourceLimiter};
@@ -73,6 +74,8 @@ impl Log {
 /// The host's side of one instance: its bounds, and what it has used of them.
 #[derive(Debug)]
 pub(crate) struct HostSide {
+    /// The deadline of this evaluation, for the message of the one that misses it.
+    pub(crate) deadline: Duration,
     memory_bytes: usize,
     host_calls: u32,
     calls: u32,
@@ -82,8 +85,9 @@ pub(crate) struct HostSide {
 }
 
 impl HostSide {
-    pub(crate) fn new(limits: &Limits) -> HostSide {
+    pub(crate) fn new(limits: &Limits, deadline: Duration) -> HostSide {
         HostSide {
+            deadline,
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             host_calls: limits.host_calls,
             calls: 0,

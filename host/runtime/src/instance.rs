@@ -75,10 +75,11 @@ impl Template {
     pub(crate) async fn run(&self, request: &[u8], waiting: Waiting) -> Run {
         let started = Instant::now();
         let _slot = self.engine.slot().await;
-        let Some(left) = waiting.deadline(&self.limits).checked_sub(started.elapsed()) else {
-            return self.late(started);
+        let deadline = waiting.deadline(&self.limits);
+        let Some(left) = deadline.checked_sub(started.elapsed()) else {
+            return late(deadline, started);
         };
-        let store = self.store(left);
+        let store = self.store(deadline, left);
         let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
             Ok(guest) => guest,
             Err((mut store, error)) => {
@@ -99,7 +100,8 @@ impl Template {
     /// Starts and configures one instance and throws it away: what fails here would fail for every request.
     pub(crate) async fn rehearse(&self) -> Result<(), Failure> {
         let _slot = self.engine.slot().await;
-        let store = self.store(Waiting::Nobody.deadline(&self.limits));
+        let deadline = Waiting::Nobody.deadline(&self.limits);
+        let store = self.store(deadline, deadline);
         let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
             Ok(guest) => guest,
             Err((store, error)) => return Err(self.failure(&error, store.data())),
@@ -114,8 +116,8 @@ impl Template {
         guest.evaluate(&self.exports, request, self.limits.output_bytes).await
     }
 
-    fn store(&self, left: Duration) -> Store<HostSide> {
-        let mut store = Store::new(self.engine.wasmtime(), HostSide::new(&self.limits));
+    fn store(&self, deadline: Duration, left: Duration) -> Store<HostSide> {
+        let mut store = Store::new(self.engine.wasmtime(), HostSide::new(&self.limits, deadline));
         store.limiter(|host| host);
         store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         store.set_epoch_deadline(Engine::ticks(left));
@@ -129,15 +131,6 @@ impl Template {
         self.limits.fuel.saturating_sub(store.get_fuel().expect("the engine meters fuel"))
     }
 
-    fn late(&self, started: Instant) -> Run {
-        let failure = Failure::new(FailureKind::Deadline, self.deadline_detail());
-        Run { answer: Err(failure), fuel: 0, memory_bytes: 0, took: started.elapsed(), log: Log::default() }
-    }
-
-    fn deadline_detail(&self) -> String {
-        format!("limit {} ms", self.limits.deadline.as_millis())
-    }
-
     /// The typed reason behind an error of wasmtime or of ours.
     fn failure(&self, error: &wasmtime::Error, host: &HostSide) -> Failure {
         if let Some(failure) = error.downcast_ref::<Failure>() {
@@ -145,7 +138,7 @@ impl Template {
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::new(FailureKind::Fuel, format!("limit {}", self.limits.fuel)),
-            Some(Trap::Interrupt) => Failure::new(FailureKind::Deadline, self.deadline_detail()),
+            Some(Trap::Interrupt) => missed(host.deadline),
             Some(trap) if let Some(limit) = &host.growth_refused => {
                 Failure::new(FailureKind::Memory, format!("{limit}, then {}", trapped(*trap, error)))
             }
@@ -153,6 +146,14 @@ impl Template {
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }
     }
+}
+
+fn missed(deadline: Duration) -> Failure {
+    Failure::new(FailureKind::Deadline, format!("limit {} ms", deadline.as_millis()))
+}
+
+fn late(deadline: Duration, started: Instant) -> Run {
+    Run { answer: Err(missed(deadline)), fuel: 0, memory_bytes: 0, took: started.elapsed(), log: Log::default() }
 }
 
 /// The trap and the guest's functions on the way to it, innermost first.
@@ -164,6 +165,11 @@ fn trapped(trap: Trap, error: &wasmtime::Error) -> String {
         let index = || format!("function {}", frame.func_index());
         frame.func_name().map_or_else(index, |name| rustc_demangle::demangle(name).to_string())
     };
-    let path: Vec<String> = frames.iter().take(FRAMES).map(name).collect();
+    // A panic passes through its language's own machinery first; the author looks for the policy's function.
+    let machinery =
+        |name: &String| ["std::", "core::", "alloc::", "__rust", "rust_", "_RN"].iter().any(|p| name.starts_with(p));
+    let names: Vec<String> = frames.iter().map(name).collect();
+    let own = names.iter().position(|name| !machinery(name)).unwrap_or(0);
+    let path = &names[own..names.len().min(own + FRAMES)];
     if path.is_empty() { trap.to_string() } else { format!("{trap} in {}", path.join(" < ")) }
 }

@@ -45,7 +45,7 @@ pub use decision::{Decision, PolicyReport};
 pub use digest::Digest;
 pub use generation::{Generation, GenerationId};
 pub use inspect::{Inspection, Item};
-pub use loader::Source;
+pub use loader::{Source, read_module};
 pub use manifest::Manifest;
 pub use metrics::{Metrics, RecordMetrics};
 pub use permit::{Denied, Part, Permit};

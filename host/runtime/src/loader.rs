@@ -78,6 +78,14 @@ fn bundle(file: String, text: &str, read: impl Fn(&str) -> Result<Vec<u8>, Strin
     Ok(Bundle { file, set, modules, digest })
 }
 
+/// Reads the file of a module: a regular one, and no larger than a module may be.
+///
+/// # Errors
+/// It cannot be read, is something else than a file, or too large.
+pub fn read_module(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_regular(path, LARGEST_MODULE)
+}
+
 /// A file of the folder: regular, not too large, and not reached by a link that leads out of the folder.
 fn read_inside(folder: &Path, path: &str) -> Result<Vec<u8>, String> {
     let file = folder.join(path);
@@ -86,7 +94,7 @@ fn read_inside(folder: &Path, path: &str) -> Result<Vec<u8>, String> {
     if !real.starts_with(fs::canonicalize(folder).map_err(told)?) {
         return Err(format!("`{}` leads out of the folder of the set", file.display()));
     }
-    read_regular(&real, LARGEST_MODULE).map_err(told)
+    read_module(&real).map_err(told)
 }
 
 fn read_text(folder: &Path, file: &Path) -> std::io::Result<String> {

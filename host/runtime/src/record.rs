@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::combine::Ruling;
-use crate::decision::Decision;
+use crate::decision::{Decision, Recorded};
 use crate::digest::Digest;
 use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
@@ -168,7 +168,7 @@ impl Evidence<'_> {
         body.remove(0);
         body.pop();
         body.extend_from_slice(b",\"decision\":");
-        serde_json::to_writer(&mut body, decision).expect("a decision always serialises into memory");
+        serde_json::to_writer(&mut body, &Recorded(decision)).expect("a decision always serialises into memory");
         body
     }
 }

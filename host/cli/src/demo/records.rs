@@ -56,6 +56,8 @@ struct PolicyLine {
     /// Of a policy in shadow.
     verdict: Option<VerdictLine>,
     failure: Option<FailureLine>,
+    /// Missing where the clock ended the policy.
+    #[serde(default)]
     fuel: u64,
     micros: f64,
 }

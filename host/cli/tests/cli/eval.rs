@@ -31,6 +31,17 @@ fn decisions_come_in_the_order_of_the_requests() {
 }
 
 #[test]
+fn nothing_is_written_over_what_is_read() {
+    let place = Place::new();
+    place.write("requests.jsonl", request(1, "allow"));
+    for line in ["--out ./requests.jsonl", "--summary requests.jsonl", "--out x --summary x"] {
+        let judged = place.weir(&format!("eval set requests.jsonl {line}"));
+        assert_eq!((judged.code, judged.stdout.as_str()), (Some(2), ""), "{line}: {}", judged.stderr);
+        assert_eq!(place.read("requests.jsonl"), request(1, "allow"), "{line}");
+    }
+}
+
+#[test]
 fn several_files_are_one_input() {
     let place = Place::new();
     place.write("a.jsonl", request(1, "allow"));
