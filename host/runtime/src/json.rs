@@ -262,6 +262,11 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// A member that has to be there.
+pub(crate) fn required<'a>(value: Option<Value<'a>>, at: &Path<'_>, key: &str) -> Result<Value<'a>, JsonError> {
+    value.ok_or_else(|| at.error(format!("key `{key}` is missing")))
+}
+
 fn escape_segment(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -153,21 +153,22 @@ impl Writer {
         self.first = false;
     }
 
-    fn key(&mut self, key: &str) {
+    fn separate(&mut self) {
         if !self.first {
             self.bytes.push(b',');
         }
         self.first = false;
+    }
+
+    fn key(&mut self, key: &str) {
+        self.separate();
         write_text(key, &mut self.bytes);
         self.bytes.push(b':');
     }
 
     /// A key of ours: nothing in it needs an escape.
     fn plain_key(&mut self, key: &str) {
-        if !self.first {
-            self.bytes.push(b',');
-        }
-        self.first = false;
+        self.separate();
         self.bytes.push(b'"');
         self.bytes.extend_from_slice(key.as_bytes());
         self.bytes.extend_from_slice(b"\":");

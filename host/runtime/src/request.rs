@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::json::{Document, JsonError, Kind, Path, Value};
+use crate::json::{Document, JsonError, Kind, Path, Value, required};
 use crate::text::one_line;
 
 /// Bounds on one request. Every error names the setting that was reached.
@@ -114,8 +114,7 @@ impl Request {
         let at = Path::Root;
         let [id, checkpoint, tenant, system, time, subject, action, resource, context, content, measures, _payload] =
             document.root().fields(&at, FIELDS)?;
-        let checkpoint = checkpoint.ok_or_else(|| at.error("key `checkpoint` is missing"))?;
-        let checkpoint = checkpoint_name(checkpoint, &at.key("checkpoint"))?;
+        let checkpoint = checkpoint_name(required(checkpoint, &at, "checkpoint")?, &at.key("checkpoint"))?;
         let optional = |value: Option<Value<'_>>, key| value.map(|v| name(v, &at.key(key))).transpose();
         let id = optional(id, "id")?.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let tenant = optional(tenant, "tenant")?.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
@@ -208,10 +207,6 @@ fn utc(value: Value<'_>, at: &Path<'_>) -> Result<Timestamp, JsonError> {
     let text = value.text(at)?;
     let time = text.ends_with('Z').then(|| text.parse().ok()).flatten();
     time.ok_or_else(|| at.error("expected a time in UTC such as `2026-11-23T09:00:00Z`"))
-}
-
-fn required<'a>(value: Option<Value<'a>>, at: &Path<'_>, key: &str) -> Result<Value<'a>, JsonError> {
-    value.ok_or_else(|| at.error(format!("key `{key}` is missing")))
 }
 
 fn optional_text<'a>(value: Option<Value<'a>>, at: &Path<'_>, key: &str) -> Result<Option<Cow<'a, str>>, JsonError> {

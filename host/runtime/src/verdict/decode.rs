@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Edit, Effect, Finding, Obligation, Quantity, Severity, Verdict};
-use crate::json::{Document, JsonError, Kind, Path, Places, Value};
+use crate::json::{Document, JsonError, Kind, Path, Places, Value, required};
 use crate::text::{one_line, quoted};
 
 /// A verdict is flat: anything nested deeper than this is not one.
@@ -129,10 +129,6 @@ fn obligation(value: Value<'_>, at: &Path<'_>) -> Result<Obligation, JsonError> 
         name: name(required(label, at, "name")?, &at.key("name"))?,
         because: list(because, &at.key("because"), name)?,
     })
-}
-
-fn required<'a>(value: Option<Value<'a>>, at: &Path<'_>, key: &str) -> Result<Value<'a>, JsonError> {
-    value.ok_or_else(|| at.error(format!("key `{key}` is missing")))
 }
 
 /// An optional key may be written as null.
