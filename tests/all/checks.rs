@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use futures_util::{StreamExt, stream};
-use weir::{Effect, OpenError, Source};
+use weir::{Compiler, Effect, OpenError, Source};
 
 use crate::harness::{asked, constant, guest, host, host_of, module, one_policy, refused, with_manifest};
 
@@ -94,7 +94,7 @@ fn a_manifest_is_read_without_running_the_module() {
 
 /// What opening the folder says.
 fn opened(folder: &Path) -> String {
-    match weir::check(&Source::dir(folder)) {
+    match weir::check(&Source::dir(folder), Compiler::in_process()) {
         Err(OpenError::Set(report)) => report.to_string(),
         Err(other) => panic!("{other}"),
         Ok(plan) => panic!("{plan:?} was not refused"),
@@ -114,7 +114,7 @@ fn a_folder_is_read_with_care() {
         .map(|l| format!("{}\n", l.trim_start()))
         .collect();
     fs::write(path.join("weir.toml"), text).unwrap();
-    assert_eq!(weir::check(&Source::dir(path)).unwrap().policies[0].name, "a");
+    assert_eq!(weir::check(&Source::dir(path), Compiler::in_process()).unwrap().policies[0].name, "a");
 
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("b.wasm"), constant(ALLOW)).unwrap();
@@ -125,7 +125,7 @@ fn a_folder_is_read_with_care() {
     assert!(opened(path).contains("leads out of the folder"));
     fs::remove_file(&module).unwrap();
     symlink("a.wasm", &module).unwrap();
-    assert!(weir::check(&Source::dir(path)).is_ok(), "a link inside the folder is good");
+    assert!(weir::check(&Source::dir(path), Compiler::in_process()).is_ok(), "a link inside the folder is good");
     fs::remove_file(&module).unwrap();
     assert!(Command::new("mkfifo").arg(&module).status().unwrap().success());
     assert!(opened(path).contains("not a regular file"));

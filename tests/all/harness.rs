@@ -154,7 +154,7 @@ pub(crate) fn one_policy(lines: &str) -> String {
 }
 
 /// The set with a long deadline for every policy that does not name one: a busy machine must not fail a test.
-fn patient(set: &str) -> String {
+pub(crate) fn patient(set: &str) -> String {
     let mut patient = String::new();
     for table in set.split("\n[") {
         let between = if patient.is_empty() { "" } else { "\n[" };

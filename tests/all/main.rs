@@ -5,6 +5,7 @@
 mod harness;
 
 mod checks;
+mod following;
 mod hostile;
 mod isolation;
 mod judging;
@@ -12,3 +13,4 @@ mod limits;
 mod records;
 mod repository;
 mod selection;
+mod swapping;

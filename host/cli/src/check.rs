@@ -43,7 +43,7 @@ enum Answer<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
-    let checked = weir::check(&Source::dir(set::folder(&args.set)?));
+    let checked = weir::check(&Source::dir(set::folder(&args.set)?), set::compiler());
     let mut stdout = io::stdout().lock();
     match checked {
         Ok(plan) if args.json => printed(print(&mut stdout, &Answer::Plan(&plan)), Exit::Done),
@@ -70,7 +70,11 @@ fn show(out: &mut impl Write, paint: Paint, plan: &Plan) -> io::Result<()> {
     let mut table =
         Table::new(&["policy", "mode", "checkpoints", "module", ">samples", ">sample fuel", ">fuel limit", "reads"]);
     plan.policies.iter().for_each(|policy| table.row(row(policy)));
-    table.painted(paint).iter().try_for_each(|line| writeln!(out, "{line}"))
+    table.painted(paint).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    if plan.cases > 0 {
+        writeln!(out, "\n{} judged as they say", counted(plan.cases as u64, "test case"))?;
+    }
+    plan.warnings.iter().try_for_each(|warning| writeln!(out, "{} {warning}", paint.yellow("warning:")))
 }
 
 fn row(policy: &PlannedPolicy) -> [String; 8] {
@@ -83,7 +87,7 @@ fn row(policy: &PlannedPolicy) -> [String; 8] {
         policy.module.clone(),
         count(policy.samples as u64),
         sample_fuel,
-        count(policy.fuel_limit),
+        count(policy.limits.fuel),
         reads,
     ]
 }

@@ -59,6 +59,9 @@ enum Command {
     Check(check::Args),
     Inspect(inspect::Args),
     Completions(completions::Args),
+    /// Compile a module for the host that asks on stdin
+    #[command(hide = true, after_help = "For hosts: `weir compile-worker` reads limits and a module from stdin.")]
+    CompileWorker,
 }
 
 fn main() -> ExitCode {
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::CompileWorker => return weir::compile_worker(),
     };
     ended.unwrap_or_else(Failed::report).into()
 }

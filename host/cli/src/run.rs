@@ -10,6 +10,7 @@ use weir::{OpenError, Recorder, Report, Request, RequestError, Runtime};
 
 use crate::exit::{Exit, Failed, OrFail, printed};
 use crate::inspect::{cannot_be_a_policy, read_module};
+use crate::set;
 use crate::terminal::{Paint, say};
 use ad_hoc::AdHoc;
 use show::Shown;
@@ -106,7 +107,7 @@ fn no_request(args: &Args, body: &[u8], error: &RequestError) -> Failed {
 }
 
 fn open(args: &Args, ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Runtime, Failed> {
-    let builder = Runtime::builder().recorder(Recorder::memory(1));
+    let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1));
     let executor = tokio::runtime::Builder::new_current_thread().build();
     let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
     executor.block_on(builder.open(ad_hoc.source(wasm))).map_err(|error| match error {

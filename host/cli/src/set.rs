@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use weir::{OpenError, Recorder, Report, Runtime, Source};
+use weir::{Compiler, OpenError, Recorder, Report, Runtime, Source};
 
 use crate::exit::Failed;
 use crate::terminal::counted;
@@ -20,11 +20,20 @@ pub(crate) fn folder(set: &Path) -> Result<PathBuf, Failed> {
     }
 }
 
+/// Modules are compiled by children of this very program, whatever has become of its file since it was started.
+pub(crate) fn compiler() -> Compiler {
+    Compiler::child(if cfg!(target_os = "linux") {
+        "/proc/self/exe".into()
+    } else {
+        std::env::args_os().next().unwrap_or_default()
+    })
+}
+
 /// Opens a runtime that records into a folder.
 pub(crate) async fn open(source: Source, audit: &Path) -> Result<Runtime, Failed> {
     let recorder = Recorder::jsonl(audit)
         .map_err(|error| Failed::environment(error).help("`--audit DIR` chooses another folder for the records"))?;
-    Runtime::builder().recorder(recorder).open(source).await.map_err(failed)
+    Runtime::builder().compiler(compiler()).recorder(recorder).open(source).await.map_err(failed)
 }
 
 /// A refused set is the caller's, everything else the machine's.

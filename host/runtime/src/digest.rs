@@ -29,6 +29,24 @@ impl Digest {
 const TEXT_BYTES: usize = "sha256:".len() + 64;
 
 impl Digest {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The digest that a text names: `sha256:` and 64 lower-case hex digits.
+    pub(crate) fn parse(text: &str) -> Option<Digest> {
+        let digits =
+            text.strip_prefix("sha256:").filter(|digits| !digits.contains(|c: char| c.is_ascii_uppercase()))?;
+        let mut digest = [0; 32];
+        hex::decode_to_slice(digits, &mut digest).ok()?;
+        Some(Digest(digest))
+    }
+
+    /// The hex digits alone, for names of files.
+    pub(crate) fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Records hold many digests, so their text is written without going through a formatter.
     fn text<'a>(&self, buffer: &'a mut [u8; TEXT_BYTES]) -> &'a str {
         let (prefix, digits) = buffer.split_at_mut(TEXT_BYTES - 64);
@@ -64,6 +82,16 @@ mod tests {
     fn the_empty_input_has_the_published_digest() {
         let expected = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").to_string(), expected);
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = Digest::of(b"x");
+        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
+        let text = digest.to_string();
+        for wrong in [&text[1..], &text[..70], &text.to_uppercase().replace("SHA256", "sha256"), ""] {
+            assert_eq!(Digest::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -6,13 +6,15 @@
 
 mod ticker;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
 
+use crate::inspect;
 use crate::set::Limits;
 use ticker::Ticker;
 
@@ -63,9 +65,14 @@ impl Engine {
         &self.engine
     }
 
-    /// Compiles a module that has passed the static checks. This takes milliseconds to seconds.
-    pub(crate) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<Module> {
-        Module::from_binary(&self.engine, wasm)
+    /// Name of this version of the engine with these settings: machine code of another name does not run here.
+    pub(crate) fn name(&self) -> u64 {
+        name(&self.engine)
+    }
+
+    /// Compiles a module that has passed the static checks, in this process.
+    pub(crate) fn precompile(&self, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        self.engine.precompile_module(wasm)
     }
 
     /// Waits for a free slot of the pool.
@@ -78,6 +85,23 @@ impl Engine {
         let whole = left.as_nanos().div_ceil(ticker::TICK.as_nanos());
         u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
     }
+}
+
+/// An engine that only compiles: the same code, without the pool, and on one thread, since its host has better use for the
+/// others.
+pub(crate) fn for_worker() -> Result<wasmtime::Engine, EngineError> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand).parallel_compilation(false);
+    wasmtime::Engine::new(&config).map_err(EngineError)
+}
+
+/// Two engines of one name run each other's machine code. What modules had to keep before they were compiled is part of
+/// the name, so that stored code vouches for it.
+pub(crate) fn name(engine: &wasmtime::Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    inspect::rules().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// How the calls into a guest are made.

@@ -1,33 +1,119 @@
 //! One immutable, loaded policy set.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::instance::Template;
+use crate::plan::Plan;
 use crate::reads::Reads;
 use crate::request::Request;
 use crate::select::{Index, Scope};
-use crate::set::{Checkpoint, OnFailure, Set};
+use crate::set::{Checkpoint, Grant, OnFailure, Set};
 use crate::system::{Case, RegisteredContext};
+
+/// Counts up with every set that comes into force in a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct GenerationNumber(u64);
+
+impl GenerationNumber {
+    /// The number of a host's first generation.
+    pub(crate) const FIRST: GenerationNumber = GenerationNumber(1);
+
+    /// The generation of this number, as somebody names it.
+    pub fn new(number: u64) -> GenerationNumber {
+        GenerationNumber(number)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn next(self) -> GenerationNumber {
+        GenerationNumber(self.0 + 1)
+    }
+}
+
+impl std::fmt::Display for GenerationNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Names a generation in decisions and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct GenerationId {
     /// Counts up with every set that comes into force.
-    pub number: u64,
+    pub number: GenerationNumber,
     /// SHA-256 of everything in the set.
     pub digest: Digest,
 }
 
-/// A loaded policy set: everything a request needs, and nothing that changes.
+/// A policy set that is or was in force, under its number. It never changes.
 pub struct Generation {
-    id: GenerationId,
-    name: String,
+    number: GenerationNumber,
+    restores: Option<GenerationNumber>,
+    since: Timestamp,
+    loaded: Arc<Loaded>,
+}
+
+impl Generation {
+    pub(crate) fn new(
+        number: GenerationNumber,
+        restores: Option<GenerationNumber>,
+        loaded: Arc<Loaded>,
+    ) -> Generation {
+        Generation { number, restores, since: Timestamp::now(), loaded }
+    }
+
+    /// Number and digest.
+    pub fn id(&self) -> GenerationId {
+        GenerationId { number: self.number, digest: self.loaded.plan.digest }
+    }
+
+    /// The generation whose policies it brought back; none where it is no rollback.
+    pub fn restores(&self) -> Option<GenerationNumber> {
+        self.restores
+    }
+
+    /// When it came into force.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// The set's name.
+    pub fn name(&self) -> &str {
+        &self.loaded.plan.set
+    }
+
+    /// What it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.loaded.plan
+    }
+
+    /// Names of the policies that are not off, in the order of the set.
+    pub fn policies(&self) -> impl Iterator<Item = &str> {
+        self.loaded.policies.iter().map(|policy| policy.name.as_str())
+    }
+
+    pub(crate) fn loaded(&self) -> &Arc<Loaded> {
+        &self.loaded
+    }
+}
+
+/// A loaded policy set: everything a request needs, and nothing that changes. Generations share it after a rollback.
+pub(crate) struct Loaded {
+    plan: Plan,
     systems: HashMap<String, RegisteredContext>,
     rules: Set,
     policies: Vec<Policy>,
+    /// Those that are off: checked, and ready to be turned on.
+    resting: Vec<Policy>,
     index: Index,
 }
 
@@ -39,35 +125,49 @@ pub(crate) struct Policy {
     pub(crate) shadow: bool,
     pub(crate) on_failure: OnFailure,
     pub(crate) reads: Reads,
-    pub(crate) template: Template,
+    pub(crate) grants: BTreeSet<Grant>,
+    /// Shared by all policies and generations that say the same.
+    pub(crate) template: Arc<Template>,
+    /// Most fuel one of its samples took.
+    pub(crate) sample_fuel: u64,
 }
 
-impl Generation {
-    pub(crate) fn new(set: &Set, digest: Digest, policies: Vec<Policy>, scopes: Vec<Scope>) -> Generation {
+impl Loaded {
+    /// Joins the policies of a set; those that are off come apart.
+    pub(crate) fn new(
+        set: &Set,
+        plan: Plan,
+        (policies, scopes): (Vec<Policy>, Vec<Scope>),
+        resting: Vec<Policy>,
+    ) -> Loaded {
         let systems = set.systems.iter().map(|(name, system)| (name.clone(), RegisteredContext::new(system)));
-        Generation {
-            id: GenerationId { number: 1, digest },
-            name: set.name.clone(),
+        Loaded {
+            plan,
             systems: systems.collect(),
             rules: Set { checkpoints: set.checkpoints.clone(), ..Set::default() },
             policies,
+            resting,
             index: Index::new(scopes),
         }
     }
 
-    /// Number and digest.
-    pub fn id(&self) -> GenerationId {
-        self.id
+    /// Says how many test cases it has judged as they say.
+    pub(crate) fn with_cases(mut self, cases: usize) -> Loaded {
+        self.plan.cases = cases;
+        self
     }
 
-    /// The set's name.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
-    /// Names of the policies that are not off, in the order of the set.
-    pub fn policies(&self) -> impl Iterator<Item = &str> {
-        self.policies.iter().map(|policy| policy.name.as_str())
+    pub(crate) fn digest(&self) -> Digest {
+        self.plan.digest
+    }
+
+    /// All policies, those that are off included.
+    pub(crate) fn all_policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().chain(&self.resting)
     }
 
     pub(crate) fn checkpoint(&self, name: &str) -> Checkpoint {

@@ -3,8 +3,13 @@
 //! Compiling is the hole in the sandbox: a few hundred kilobytes of Wasm can cost a compiler many seconds and hundreds of
 //! megabytes. So counts come first, then validation, and only then the compiler.
 
+use std::hash::Hash;
+
 use serde::Serialize;
-use wasmparser::{ExternalKind, FunctionBody, MemoryType, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{
+    CompositeInnerType, ExternalKind, FuncType, FunctionBody, MemoryType, Parser, Payload, SubType, TypeRef,
+    Validator, WasmFeatures,
+};
 
 use crate::digest::Digest;
 use crate::manifest::{Manifest, SECTION};
@@ -31,6 +36,20 @@ const LARGEST_BODY: usize = 512 << 10;
 const MOST_LOCALS: u64 = 2_000;
 /// Most data segments, element segments, globals, imports or exports each.
 const MOST_ITEMS: u32 = 10_000;
+
+/// Names the rules of this file: a module that kept them once keeps them as long as the name is the same.
+pub(crate) fn rules() -> impl Hash {
+    let bounds = [LARGEST_MODULE, MOST_FUNCTIONS.into(), LARGEST_BODY as u64, MOST_LOCALS, MOST_ITEMS.into()];
+    (env!("CARGO_PKG_VERSION"), format!("{FEATURES:?}"), bounds)
+}
+
+/// Who vouches for a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Nobody,
+    /// It passed here before, under the same rules: its facts are read, and it is not validated again.
+    Validated,
+}
 
 /// An import or export: its name and type, as text for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,7 +85,7 @@ pub struct Inspection {
 }
 
 /// Reads and checks a module, its ABI aside. All that can be said of it at once is said.
-pub(crate) fn survey(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
+pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspection, Vec<String>> {
     if wasm.len() as u64 > LARGEST_MODULE {
         return Err(vec![format!("the module has {} bytes, the most is {LARGEST_MODULE}", wasm.len())]);
     }
@@ -81,22 +100,21 @@ pub(crate) fn survey(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     if !survey.problems.is_empty() {
         return Err(survey.problems);
     }
-    let mut validator = Validator::new_with_features(FEATURES);
-    let types = validator.validate_all(wasm).map_err(|error| vec![format!("invalid module: {}", error.message())])?;
+    if trust == Trust::Nobody {
+        let mut validator = Validator::new_with_features(FEATURES);
+        validator.validate_all(wasm).map_err(|error| vec![format!("invalid module: {}", error.message())])?;
+    }
     let manifest = survey.manifest.map(Manifest::parse).transpose().map_err(|error| vec![error])?;
-    let types = types.as_ref();
+    let imports = survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: survey.imported(ty) });
+    let exports = survey.exports.iter().map(|(name, kind, index)| survey.exported(name, *kind, *index));
     Ok(Inspection {
-        digest: Digest::of(wasm),
+        digest,
         bytes: wasm.len(),
         functions: survey.functions,
         memory_bytes: survey.memory_bytes,
         has_start: survey.has_start,
-        imports: survey
-            .imports
-            .iter()
-            .map(|(name, ty)| Item { name: name.clone(), of: imported(&types, ty) })
-            .collect(),
-        exports: survey.exports.iter().map(|(name, kind, index)| exported(&types, name, *kind, *index)).collect(),
+        imports: imports.collect(),
+        exports: exports.collect(),
         problems: Vec::new(),
         manifest,
     })
@@ -105,6 +123,10 @@ pub(crate) fn survey(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
 /// What one walk over the sections collects.
 #[derive(Default)]
 struct Survey<'a> {
+    /// The function types of the type section; none at the place of another kind of type.
+    types: Vec<Option<FuncType>>,
+    /// Functions, by the place of their type, imported ones first.
+    types_of_functions: Vec<u32>,
     functions: u32,
     memory_bytes: u64,
     has_start: bool,
@@ -119,18 +141,33 @@ impl<'a> Survey<'a> {
         let mut bodies = 0;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
-                Payload::TypeSection(types) => self.at_most("types", types.count(), MOST_FUNCTIONS),
+                Payload::TypeSection(types) => {
+                    self.at_most("types", types.count(), MOST_FUNCTIONS);
+                    for group in types.into_iter().take(MOST_FUNCTIONS as usize) {
+                        let function = |ty: &SubType| match &ty.composite_type.inner {
+                            CompositeInnerType::Func(function) => Some(function.clone()),
+                            _ => None,
+                        };
+                        self.types.extend(group?.types().map(function));
+                    }
+                }
                 Payload::ImportSection(imports) => {
                     self.at_most("imports", imports.count(), MOST_ITEMS);
                     for import in imports.into_imports().take(MOST_ITEMS as usize) {
                         let import = import?;
-                        self.functions += u32::from(matches!(import.ty, TypeRef::Func(_)));
+                        if let TypeRef::Func(ty) = import.ty {
+                            self.functions += 1;
+                            self.types_of_functions.push(ty);
+                        }
                         self.imports.push((format!("{}.{}", import.module, import.name), import.ty));
                     }
                 }
                 Payload::FunctionSection(functions) => {
                     self.functions = self.functions.saturating_add(functions.count());
                     self.at_most("functions", self.functions, MOST_FUNCTIONS);
+                    for ty in functions.into_iter().take(MOST_FUNCTIONS as usize) {
+                        self.types_of_functions.push(ty?);
+                    }
                 }
                 Payload::TableSection(tables) => self.at_most("tables", tables.count(), 4),
                 Payload::MemorySection(memories) => {
@@ -158,6 +195,33 @@ impl<'a> Survey<'a> {
             }
         }
         Ok(())
+    }
+
+    fn imported(&self, ty: &TypeRef) -> String {
+        match ty {
+            TypeRef::Func(ty) => self.function(Some(*ty)),
+            TypeRef::Table(_) => "table".to_owned(),
+            TypeRef::Memory(_) => "memory".to_owned(),
+            TypeRef::Global(_) => "global".to_owned(),
+            _ => "another kind".to_owned(),
+        }
+    }
+
+    fn exported(&self, name: &str, kind: ExternalKind, index: u32) -> Item {
+        let of = match kind {
+            ExternalKind::Func => self.function(self.types_of_functions.get(index as usize).copied()),
+            ExternalKind::Table => "table".to_owned(),
+            ExternalKind::Memory => "memory".to_owned(),
+            ExternalKind::Global => "global".to_owned(),
+            _ => "another kind".to_owned(),
+        };
+        Item { name: name.to_owned(), of }
+    }
+
+    /// The function type at a place of the type section.
+    fn function(&self, ty: Option<u32>) -> String {
+        let function = ty.and_then(|ty| self.types.get(ty as usize)).and_then(Option::as_ref);
+        function.map_or_else(|| "another kind".to_owned(), signature)
     }
 
     fn manifest(&mut self, data: &'a [u8]) {
@@ -201,28 +265,7 @@ fn start_bytes(memory: &MemoryType) -> u64 {
     memory.initial.saturating_mul(page)
 }
 
-fn imported(types: &wasmparser::types::TypesRef<'_>, ty: &TypeRef) -> String {
-    match ty {
-        TypeRef::Func(index) => signature(types[types.core_type_at_in_module(*index)].unwrap_func()),
-        TypeRef::Table(_) => "table".to_owned(),
-        TypeRef::Memory(_) => "memory".to_owned(),
-        TypeRef::Global(_) => "global".to_owned(),
-        _ => "another kind".to_owned(),
-    }
-}
-
-fn exported(types: &wasmparser::types::TypesRef<'_>, name: &str, kind: ExternalKind, index: u32) -> Item {
-    let of = match kind {
-        ExternalKind::Func => signature(types[types.core_function_at(index)].unwrap_func()),
-        ExternalKind::Table => "table".to_owned(),
-        ExternalKind::Memory => "memory".to_owned(),
-        ExternalKind::Global => "global".to_owned(),
-        _ => "another kind".to_owned(),
-    };
-    Item { name: name.to_owned(), of }
-}
-
-fn signature(function: &wasmparser::FuncType) -> String {
+fn signature(function: &FuncType) -> String {
     let list = |types: &[wasmparser::ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>();
     function_text(&list(function.params()), &list(function.results()))
 }

@@ -71,6 +71,15 @@ impl Template {
         Ok(Template { engine, pre, exports, limits, running, config: config.as_bytes().into() })
     }
 
+    /// The compiled module.
+    pub(crate) fn module(&self) -> &Module {
+        self.pre.module()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Judges one request in an instance of its own. Dropping the future ends the guest.
     pub(crate) async fn run(&self, request: &[u8], waiting: Waiting) -> Run {
         let started = Instant::now();

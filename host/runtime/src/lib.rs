@@ -17,6 +17,7 @@ mod hostcalls;
 mod engine;
 mod verdict;
 mod combine;
+mod judging;
 mod evaluation;
 mod record;
 mod journal;
@@ -26,12 +27,22 @@ mod permit;
 // The path of a set.
 mod set;
 mod report;
+mod watcher;
 mod loader;
+mod lock;
 mod inspect;
 mod manifest;
 mod schema;
+mod compile_worker;
+mod compiler;
+mod compiled;
 mod preflight;
+mod plan;
 mod generation;
+mod registry;
+mod history;
+mod publisher;
+mod follow;
 
 // Both.
 mod runtime;
@@ -41,20 +52,27 @@ mod json;
 mod text;
 
 pub use combine::{MergedEdit, MergedObligation, PolicyFinding};
+pub use compile_worker::{CompileLimits, compile_worker};
+pub use compiler::Compiler;
 pub use decision::{Decision, PolicyReport};
 pub use digest::Digest;
-pub use generation::{Generation, GenerationId};
+pub use follow::{Following, Watch};
+pub use generation::{Generation, GenerationId, GenerationNumber};
 pub use inspect::{Inspection, Item};
-pub use loader::{Source, read_module};
+pub use loader::{Source, lock, read_module};
+pub use lock::Lock;
 pub use manifest::Manifest;
-pub use metrics::{Metrics, RecordMetrics};
+pub use metrics::{Metrics, RecordMetrics, SetMetrics};
 pub use permit::{Denied, Part, Permit};
-pub use preflight::{Plan, PlannedPolicy, inspect};
+pub use plan::{Change, Plan, PlannedLimits, PlannedPolicy};
+pub use preflight::inspect;
+pub use publisher::{GenerationEvent, RollbackError};
 pub use record::{Recorder, RecorderError};
 pub use report::{LoadError, Report, SetError};
 pub use request::{Request, RequestError, RequestLimits};
-pub use runtime::{Builder, Compiler, OpenError, Runtime, check};
+pub use runtime::{Builder, OpenError, Runtime, check};
 pub use verdict::{Edit, Effect, Failure, FailureKind, Finding, Obligation, Quantity, Severity, Verdict};
+pub use watcher::WatchState;
 
 /// Doors for fuzz targets; not part of the API.
 #[cfg(fuzzing)]

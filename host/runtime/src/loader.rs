@@ -1,12 +1,18 @@
 //! From a source to bytes: the set's text and the modules it names, each with its digest. Nothing here knows wasmtime.
 
+mod beneath;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::inspect::LARGEST_MODULE;
+use crate::lock::{LOCK_FILE, Lock};
 use crate::report::{LoadError, Report, SetError};
 use crate::set::{self, Set};
 
@@ -31,6 +37,14 @@ impl Source {
         Source(Kind::Dir(path.into()))
     }
 
+    /// The folder, where it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Dir(folder) => Some(folder),
+            Kind::Memory { .. } => None,
+        }
+    }
+
     /// The text of a set, and modules under the paths it names them by.
     pub fn memory<N: Into<String>, B: Into<Vec<u8>>>(
         set: impl Into<String>,
@@ -41,41 +55,193 @@ impl Source {
     }
 }
 
-/// A checked set and the bytes of its modules.
+/// A checked set and the bytes of its files.
 pub(crate) struct Bundle {
+    /// The set's file, as errors name it.
     pub(crate) file: String,
+    text: String,
     pub(crate) set: Set,
     /// By path, as the set names them.
-    pub(crate) modules: BTreeMap<String, Result<Vec<u8>, String>>,
-    /// Digest of the set's text and of every module: what names a generation.
+    pub(crate) modules: BTreeMap<String, Result<Module, String>>,
+    /// Files of test cases, in the order of the set.
+    pub(crate) cases: Vec<Cases>,
+    /// Digest of the set's text and of every other file: what names a generation.
     pub(crate) digest: Digest,
+}
+
+/// The bytes of a module.
+pub(crate) struct Module {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+}
+
+/// A file of test cases.
+pub(crate) struct Cases {
+    /// As errors name it.
+    pub(crate) file: String,
+    path: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Bundle {
+    /// All files that could be read: path, bytes, digest.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[u8], Digest)> {
+        let text = (SET_FILE, self.text.as_bytes(), Digest::of(self.text.as_bytes()));
+        let modules = self.modules.iter().filter_map(|(path, module)| {
+            let module = module.as_ref().ok()?;
+            Some((path.as_str(), module.bytes.as_slice(), module.digest))
+        });
+        let cases =
+            self.cases.iter().map(|cases| (cases.path.as_str(), cases.bytes.as_slice(), Digest::of(&cases.bytes)));
+        std::iter::once(text).chain(modules).chain(cases)
+    }
+
+    /// A bundle from its files, as [`Bundle::files`] gave them.
+    pub(crate) fn of_files(mut files: BTreeMap<String, Vec<u8>>) -> Result<Bundle, Report> {
+        let set = files.remove(SET_FILE).unwrap_or_default();
+        load(&Source::memory(String::from_utf8_lossy(&set), files))
+    }
 }
 
 /// Reads a source whole.
 pub(crate) fn load(source: &Source) -> Result<Bundle, Report> {
     match &source.0 {
-        Kind::Dir(folder) => {
-            let file = folder.join(SET_FILE);
-            let name = file.display().to_string();
-            let text = read_text(folder, &file).map_err(|error| not_a_set(&name, folder, &error))?;
-            bundle(name, &text, |path| read_inside(folder, path))
+        Kind::Dir(folder) => Folder::open(folder).load(),
+        Kind::Memory { set, modules } => {
+            let read = |path: &str| {
+                modules.get(path).cloned().ok_or_else(|| format!("there is no module `{path}` in this source"))
+            };
+            Ok(bundle(SET_FILE.to_owned(), set, |path| path.to_owned(), read)?.0)
         }
-        Kind::Memory { set, modules } => bundle(SET_FILE.to_owned(), set, |path| {
-            modules.get(path).cloned().ok_or_else(|| format!("there is no module `{path}` in this source"))
-        }),
     }
 }
 
-fn bundle(file: String, text: &str, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Bundle, Report> {
-    let set = set::parse(&file, text)?;
-    let mut modules = BTreeMap::new();
-    for binding in &set.policies {
-        modules.entry(binding.module.clone()).or_insert_with(|| read(&binding.module));
+/// The lock that fits a set as it is now.
+///
+/// # Errors
+/// The set cannot be read, or names a file that cannot be.
+pub fn lock(folder: &Path) -> Result<Lock, Report> {
+    let folder = Folder::open(folder);
+    let (_, lock, unreadable) = folder.read()?;
+    let errors: Vec<SetError> = unreadable
+        .into_iter()
+        .map(|message| SetError { file: folder.name(SET_FILE), line: 1, column: 1, message, help: None })
+        .collect();
+    if errors.is_empty() { Ok(lock) } else { Err(errors.into()) }
+}
+
+/// A folder that is being read: every file leaves a stamp, so that one can see later whether what was read is still so.
+pub(crate) struct Folder<'a> {
+    path: &'a Path,
+    stamps: RefCell<Vec<(String, Option<Stamp>)>>,
+}
+
+/// What shows that a file was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
+impl Folder<'_> {
+    pub(crate) fn open(path: &Path) -> Folder<'_> {
+        Folder { path, stamps: RefCell::default() }
     }
-    let parts =
-        modules.iter().flat_map(|(path, bytes)| [path.as_bytes(), bytes.as_ref().map_or(&[][..], Vec::as_slice)]);
-    let digest = Digest::of_parts(std::iter::once(text.as_bytes()).chain(parts));
-    Ok(Bundle { file, set, modules, digest })
+
+    /// Reads everything, and compares it with the lock where there is one.
+    pub(crate) fn load(&self) -> Result<Bundle, Report> {
+        let (bundle, lock, _) = self.read()?;
+        match self.file(LOCK_FILE, LARGEST_SET) {
+            Ok(text) => lock.check(&self.name(LOCK_FILE), &String::from_utf8_lossy(&text))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let message = format!("cannot read the lock: {error}");
+                return Err(SetError { file: self.name(LOCK_FILE), line: 1, column: 1, message, help: None }.into());
+            }
+        }
+        Ok(bundle)
+    }
+
+    /// Whether every file is still as it was read, and none so new that its writer may still be at it.
+    pub(crate) fn is_settled(&self, young: Duration) -> bool {
+        let same = |(path, stamp): &(String, Option<Stamp>)| {
+            let now = beneath::open(self.path, path).and_then(|file| file.metadata()).ok();
+            // A clock that went back makes no file young for ever.
+            let age = now.as_ref().and_then(|now| now.modified().ok()).and_then(|at| at.elapsed().ok());
+            now.as_ref().map(Stamp::of) == *stamp && age.is_none_or(|age| age >= young)
+        };
+        self.stamps.borrow().iter().all(same)
+    }
+
+    fn read(&self) -> Result<(Bundle, Lock, Vec<String>), Report> {
+        let file = self.name(SET_FILE);
+        let text = self.file(SET_FILE, LARGEST_SET).and_then(text);
+        let text = text.map_err(|error| not_a_set(&file, self.path, &error))?;
+        let told = |path: &str, error| format!("cannot read `{}`: {error}", self.name(path));
+        bundle(
+            file,
+            &text,
+            |path| self.name(path),
+            |path| self.file(path, LARGEST_MODULE).map_err(|error| told(path, error)),
+        )
+    }
+
+    fn file(&self, path: &str, most: u64) -> std::io::Result<Vec<u8>> {
+        let opened = beneath::open(self.path, path).and_then(|file| Ok((Stamp::of(&file.metadata()?), file)));
+        let stamp = opened.as_ref().ok().map(|(stamp, _)| *stamp);
+        self.stamps.borrow_mut().push((path.to_owned(), stamp));
+        read_regular(opened?.1, most)
+    }
+
+    fn name(&self, path: &str) -> String {
+        self.path.join(path).display().to_string()
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Joins the files of a set; beside it its lock, and why a file is missing in both.
+fn bundle(
+    file: String,
+    text: &str,
+    named: impl Fn(&str) -> String,
+    read: impl Fn(&str) -> Result<Vec<u8>, String>,
+) -> Result<(Bundle, Lock, Vec<String>), Report> {
+    let set = set::parse(&file, text)?;
+    let mut files = BTreeMap::from([(SET_FILE.to_owned(), Digest::of(text.as_bytes()))]);
+    let (mut modules, mut cases, mut unreadable) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for path in set.policies.iter().map(|binding| &binding.module) {
+        if modules.contains_key(path) {
+            continue;
+        }
+        let module = read(path).map(|bytes| Module { digest: Digest::of(&bytes), bytes });
+        match &module {
+            Ok(module) => drop(files.insert(path.clone(), module.digest)),
+            Err(error) => unreadable.push(error.clone()),
+        }
+        modules.insert(path.clone(), module);
+    }
+    for path in &set.cases {
+        let bytes = read(path).map_err(|message| SetError::new(&file, 1, message))?;
+        files.insert(path.clone(), Digest::of(&bytes));
+        cases.push(Cases { file: named(path), path: path.clone(), bytes });
+    }
+    let parts = files.iter().flat_map(|(path, digest)| [path.as_bytes(), digest.bytes()]);
+    let digest = Digest::of_parts(parts);
+    let text = text.to_owned();
+    Ok((Bundle { file, text, set, modules, cases, digest }, Lock { files }, unreadable))
 }
 
 /// Reads the file of a module: a regular one, and no larger than a module may be.
@@ -83,45 +249,30 @@ fn bundle(file: String, text: &str, read: impl Fn(&str) -> Result<Vec<u8>, Strin
 /// # Errors
 /// It cannot be read, is something else than a file, or too large.
 pub fn read_module(path: &Path) -> std::io::Result<Vec<u8>> {
-    read_regular(path, LARGEST_MODULE)
+    read_regular(beneath::open_file(path)?, LARGEST_MODULE)
 }
 
-/// A file of the folder: regular, not too large, and not reached by a link that leads out of the folder.
-fn read_inside(folder: &Path, path: &str) -> Result<Vec<u8>, String> {
-    let file = folder.join(path);
-    let told = |error: std::io::Error| format!("cannot read `{}`: {error}", file.display());
-    let real = fs::canonicalize(&file).map_err(told)?;
-    if !real.starts_with(fs::canonicalize(folder).map_err(told)?) {
-        return Err(format!("`{}` leads out of the folder of the set", file.display()));
-    }
-    read_module(&real).map_err(told)
-}
-
-fn read_text(folder: &Path, file: &Path) -> std::io::Result<String> {
-    fs::metadata(folder)?;
-    String::from_utf8(read_regular(file, LARGEST_SET)?).map_err(|error| {
+fn text(bytes: Vec<u8>) -> std::io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         std::io::Error::other(format!("not UTF-8 at byte {at}"))
     })
 }
 
-/// Reads a regular file; asks before opening, since opening a pipe would wait for its writer.
-fn read_regular(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    let regular = |metadata: fs::Metadata| match metadata {
-        metadata if !metadata.is_file() => Err(std::io::Error::other("not a regular file")),
-        metadata if metadata.len() > most => Err(std::io::Error::other(format!("larger than {most} bytes"))),
-        metadata => Ok(metadata.len()),
-    };
-    regular(fs::metadata(path)?)?;
-    let file = File::open(path)?;
-    let expected = regular(file.metadata()?)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+/// Reads a regular file that is not too large.
+fn read_regular(file: File, most: u64) -> std::io::Result<Vec<u8>> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let too_large = || std::io::Error::other(format!("larger than {most} bytes"));
+    if metadata.len() > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     // One byte more than allowed shows a file that grows while it is read.
     file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(std::io::Error::other(format!("larger than {most} bytes")));
-    }
-    Ok(bytes)
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
 fn not_a_set(file: &str, folder: &Path, error: &std::io::Error) -> Report {

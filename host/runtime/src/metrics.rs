@@ -29,6 +29,37 @@ pub struct Metrics {
     pub log_lines_dropped: u64,
     /// What the recorder has done.
     pub records: RecordMetrics,
+    /// What has become of sets.
+    pub sets: SetMetrics,
+}
+
+/// What has become of the sets a host was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SetMetrics {
+    /// Number of the generation in force.
+    pub generation: u64,
+    /// Sets that came into force, the first one included.
+    pub published: u64,
+    /// Generations that were brought back.
+    pub rolled_back: u64,
+    /// Sets that were refused.
+    pub refused: u64,
+    /// Modules that were given to the compiler.
+    pub compilations: u64,
+    /// Modules that it could not compile within its limits.
+    pub compile_failures: u64,
+    /// Processor time of compiling, in microseconds.
+    pub compile_cpu_micros: u64,
+    /// Most memory that compiling one module took in a child, in bytes.
+    pub compile_peak_bytes: u64,
+    /// Modules whose machine code was found in the store.
+    pub stored_code_used: u64,
+    /// Times the store could not keep something, or held something that was not its own.
+    pub store_faults: u64,
+    /// Times it could not be written down what is in force.
+    pub state_faults: u64,
+    /// Changes of files are not heard of, only found by looking from time to time.
+    pub watch_degraded: bool,
 }
 
 /// What a recorder has done since it was opened.
@@ -104,6 +135,7 @@ impl Counters {
             unrecorded: self.unrecorded.load(Relaxed),
             log_lines_dropped: self.log_lines_dropped.load(Relaxed),
             records: RecordMetrics::default(),
+            sets: SetMetrics::default(),
         }
     }
 }

@@ -1,115 +1,101 @@
 //! From bytes to policies that can judge, or one report of everything that keeps them from it.
 //!
 //! In order: what the bytes are made of, the ABI, the capabilities, the configuration, and only then the compiler; then
-//! the policy is started once, configured, and has to judge its own samples within its limits.
+//! the policy is started once, configured, and has to judge its own samples within its limits; at last the whole set has
+//! to judge its own test cases as they say. What a former generation has in common with this one is taken over as it is.
+//!
+//! Parts: [`checks`] what can be said without compiling, [`samples`] a policy's own requests, [`cases`] the set's.
 
-use std::collections::BTreeMap;
+mod cases;
+mod checks;
+mod samples;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use wasmtime::Module;
 
 use crate::abi;
+use crate::compile_worker::CompileError;
+use crate::compiled::MachineCode;
 use crate::digest::Digest;
-use crate::engine::Engine;
-use crate::generation::{Generation, Policy};
-use crate::inspect::{Inspection, survey};
-use crate::instance::{Template, Waiting};
-use crate::loader::Bundle;
+use crate::generation::{Loaded, Policy};
+use crate::inspect::{Inspection, Trust, survey};
+use crate::instance::Template;
+use crate::loader::{self, Bundle};
 use crate::manifest::Manifest;
-use crate::report::{LoadError, Report, SetError};
-use crate::request::{Request, RequestLimits};
-use crate::schema::ConfigSchema;
+use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
+use crate::report::{LoadError, Report};
 use crate::select::Scope;
-use crate::set::{Binding, Grant, Mode, Pattern, canonical_json, is_checkpoint_name};
-use crate::system::Case;
-use crate::text::{one_line, quoted};
-use crate::verdict;
-
-/// What a set would run: the answer of `check`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Plan {
-    /// The set's name.
-    pub set: String,
-    /// Digest of everything in it.
-    pub digest: Digest,
-    /// Its policies, in the order of the set.
-    pub policies: Vec<PlannedPolicy>,
-}
-
-/// One policy of a [`Plan`].
-#[derive(Debug, Clone, Serialize)]
-pub struct PlannedPolicy {
-    /// Its name in the set.
-    pub name: String,
-    /// Path of its module.
-    pub module: String,
-    /// Digest of the module.
-    pub digest: Digest,
-    /// `enforce`, `shadow` or `off`.
-    pub mode: &'static str,
-    /// Where it applies.
-    pub checkpoints: Vec<String>,
-    /// JSON pointers of what it is given; empty: the whole request.
-    pub reads: Vec<String>,
-    /// How many of its samples it judged.
-    pub samples: usize,
-    /// Most fuel one of its samples took.
-    pub sample_fuel: u64,
-    /// Its fuel limit.
-    pub fuel_limit: u64,
-}
+use crate::set::{Binding, Grant, Limits, Mode, OnFailure, Pattern, canonical_json};
+use crate::verdict::Effect;
 
 /// Looks at a module without compiling or running it.
 ///
 /// # Errors
 /// What keeps it from being a module this host would compile.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
-    let mut inspection = survey(wasm)?;
+    let mut inspection = survey(wasm, Digest::of(wasm), Trust::Nobody)?;
     let problems = abi::core::check(&inspection, |_| true);
     inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
     Ok(inspection)
 }
 
-/// Modules compiled during one load, by digest: a module that many policies share is compiled once.
-type Compiled = BTreeMap<Digest, Module>;
-
-/// Checks and compiles a whole bundle.
-pub(crate) async fn prepare(engine: &Arc<Engine>, bundle: Bundle) -> Result<(Generation, Plan), Report> {
+/// Checks and compiles a whole bundle; what `former` generations have of it is not done again.
+pub(crate) async fn prepare(code: &MachineCode, bundle: &Bundle, former: &[Arc<Loaded>]) -> Result<Loaded, Report> {
+    let mut workbench = Workbench::new(code, bundle, former);
     let mut report = Report::default();
-    let facts = inspect_all(&bundle);
-    let mut compiled = Compiled::new();
-    let mut policies = Vec::new();
-    let mut scopes = Vec::new();
-    let mut plan = Plan { set: bundle.set.name.clone(), digest: bundle.digest, policies: Vec::new() };
+    let (mut policies, mut scopes, mut resting) = (Vec::new(), Vec::new(), Vec::new());
+    let mut plan = Plan {
+        set: bundle.set.name.clone(),
+        digest: bundle.digest,
+        policies: Vec::new(),
+        cases: 0,
+        warnings: Vec::new(),
+    };
     for binding in &bundle.set.policies {
-        match prepare_policy(engine, &bundle, binding, &facts[binding.module.as_str()], &mut compiled).await {
+        match workbench.prepare(binding).await {
             Ok(prepared) => {
+                plan.warnings.extend(warnings(binding, &prepared.planned));
                 plan.policies.push(prepared.planned);
-                if binding.mode != Mode::Off {
+                if binding.mode == Mode::Off {
+                    resting.push(prepared.policy);
+                } else {
                     scopes.push(prepared.scope);
                     policies.push(prepared.policy);
                 }
             }
-            Err(problems) => {
-                report.set.extend(problems.set);
-                report.load.extend(problems.load);
-            }
+            Err(problems) => report.extend(problems),
         }
     }
     if !report.is_empty() {
         return Err(report);
     }
-    Ok((Generation::new(&bundle.set, bundle.digest, policies, scopes), plan))
+    if !bundle.set.policies.iter().any(|binding| binding.mode == Mode::Enforce) {
+        plan.warnings.push("no policy of the set is enforced".to_owned());
+    }
+    let loaded = Loaded::new(&bundle.set, plan, (policies, scopes), resting);
+    let cases = cases::judge(&loaded, &bundle.cases).await?;
+    Ok(loaded.with_cases(cases))
 }
 
-fn inspect_all(bundle: &Bundle) -> BTreeMap<&str, Result<Inspection, Vec<String>>> {
-    let facts = |bytes: &Result<Vec<u8>, String>| match bytes {
-        Ok(bytes) => survey(bytes),
-        Err(error) => Err(vec![error.clone()]),
-    };
-    bundle.modules.iter().map(|(path, bytes)| (path.as_str(), facts(bytes))).collect()
+/// What one load works with.
+struct Workbench<'a> {
+    code: &'a MachineCode,
+    bundle: &'a Bundle,
+    /// Policies of former generations by what their templates are made of.
+    former: BTreeMap<Ingredients<'a>, &'a Policy>,
+    /// By path: the machine code where there is some, and what the module is made of.
+    modules: BTreeMap<&'a str, Result<(Option<Module>, Inspection), Vec<String>>>,
+    /// Modules compiled during this load, by digest: a module that many policies share is compiled once, and one that
+    /// cannot be is tried once.
+    compiled: BTreeMap<Digest, Result<Module, CompileError>>,
 }
+
+/// What a template is made of: equal ingredients, equal templates.
+type Ingredients<'a> = (Digest, Digest, Limits, &'a BTreeSet<Grant>);
 
 struct Prepared {
     policy: Policy,
@@ -117,56 +103,88 @@ struct Prepared {
     planned: PlannedPolicy,
 }
 
-async fn prepare_policy(
-    engine: &Arc<Engine>,
-    bundle: &Bundle,
-    binding: &Binding,
-    facts: &Result<Inspection, Vec<String>>,
-    compiled: &mut Compiled,
-) -> Result<Prepared, Report> {
-    let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
-    let facts = facts
-        .as_ref()
-        .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
-    let config = canonical_json(&binding.config);
-    let manifest = facts.manifest.clone().unwrap_or_default();
-    check(bundle, binding, facts, &manifest)?;
-    let module = match compiled.get(&facts.digest) {
-        Some(module) => module.clone(),
-        None => {
-            let bytes = bundle.modules[&binding.module].as_ref().map_err(|error| refused(error.clone()))?;
-            let module = engine.compile(bytes).map_err(|error| refused(format!("cannot be compiled: {error:#}")))?;
-            compiled.insert(facts.digest, module.clone());
-            module
+impl<'a> Workbench<'a> {
+    fn new(code: &'a MachineCode, bundle: &'a Bundle, former: &'a [Arc<Loaded>]) -> Workbench<'a> {
+        let former: Vec<&Policy> = former.iter().flat_map(|loaded| loaded.all_policies()).collect();
+        let loaded: BTreeMap<Digest, &Policy> = former.iter().map(|policy| (policy.module, *policy)).collect();
+        let look = |module: &loader::Module| {
+            let loaded = loaded.get(&module.digest).map(|policy| policy.template.module().clone());
+            let module_code = loaded.or_else(|| code.stored(&module.digest));
+            // Whatever was compiled had been validated before.
+            let trust = if module_code.is_some() { Trust::Validated } else { Trust::Nobody };
+            survey(&module.bytes, module.digest, trust).map(|facts| (module_code, facts))
+        };
+        let look = |module: &Result<loader::Module, String>| match module {
+            Ok(module) => look(module),
+            Err(error) => Err(vec![error.clone()]),
+        };
+        let modules = bundle.modules.iter().map(|(path, module)| (path.as_str(), look(module))).collect();
+        let former = former.into_iter().map(|policy| (policy.ingredients(), policy)).collect();
+        Workbench { code, bundle, former, modules, compiled: BTreeMap::new() }
+    }
+
+    async fn prepare(&mut self, binding: &Binding) -> Result<Prepared, Report> {
+        let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
+        let (_, facts) = self.modules[binding.module.as_str()]
+            .as_ref()
+            .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
+        let facts = facts.clone();
+        let manifest = facts.manifest.clone().unwrap_or_default();
+        checks::check(self.bundle, binding, &facts, &manifest)?;
+        let config = canonical_json(&binding.config);
+        let digest = Digest::of(config.as_bytes());
+        let former = self.former.get(&(facts.digest, digest, binding.limits, &binding.grants));
+        let (template, sample_fuel) = match former {
+            Some(policy) => (Arc::clone(&policy.template), policy.sample_fuel),
+            None => {
+                let module = self.module(binding, &facts)?;
+                let engine = Arc::clone(self.code.engine());
+                let template = Template::new(engine, &module, &binding.grants, binding.limits, &config)
+                    .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
+                let sample_fuel = samples::judge(&template, &manifest).await.map_err(refused)?;
+                (Arc::new(template), sample_fuel)
+            }
+        };
+        let checkpoints = checkpoints(binding, &manifest);
+        Ok(Prepared {
+            planned: planned(binding, &facts, &manifest, &checkpoints, sample_fuel),
+            scope: Scope { checkpoints, systems: binding.systems.clone(), when: binding.when.clone() },
+            policy: Policy {
+                name: binding.name.clone(),
+                module: facts.digest,
+                config: digest,
+                shadow: binding.mode == Mode::Shadow,
+                on_failure: binding.on_failure.clone(),
+                reads: manifest.reads.clone(),
+                grants: binding.grants.clone(),
+                template,
+                sample_fuel,
+            },
+        })
+    }
+
+    /// The machine code of a policy's module, compiled where it has to be.
+    fn module(&mut self, binding: &Binding, facts: &Inspection) -> Result<Module, Report> {
+        let (module, _) = self.modules[binding.module.as_str()].as_ref().expect("facts come with the module");
+        if let Some(module) = module {
+            return Ok(module.clone());
         }
-    };
-    let template = Template::new(Arc::clone(engine), &module, &binding.grants, binding.limits, &config)
-        .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
-    let sample_fuel = rehearse(&template, &manifest).await.map_err(refused)?;
-    let checkpoints = checkpoints(binding, &manifest);
-    Ok(Prepared {
-        planned: PlannedPolicy {
-            name: binding.name.clone(),
-            module: binding.module.clone(),
-            digest: facts.digest,
-            mode: binding.mode.as_str(),
-            checkpoints: checkpoints.iter().map(ToString::to_string).collect(),
-            reads: manifest.reads.pointers().to_vec(),
-            samples: manifest.samples.len(),
-            sample_fuel,
-            fuel_limit: binding.limits.fuel,
-        },
-        scope: Scope { checkpoints, systems: binding.systems.clone(), when: binding.when.clone() },
-        policy: Policy {
-            name: binding.name.clone(),
-            module: facts.digest,
-            config: Digest::of(config.as_bytes()),
-            shadow: binding.mode == Mode::Shadow,
-            on_failure: binding.on_failure.clone(),
-            reads: manifest.reads.clone(),
-            template,
-        },
-    })
+        let compiled = self.compiled.entry(facts.digest).or_insert_with(|| {
+            let module = self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes");
+            self.code.compile(&module.digest, &module.bytes)
+        });
+        compiled.clone().map_err(|error| {
+            let transient = matches!(error, CompileError::Host(_));
+            let error = LoadError { policy: binding.name.clone(), message: error.to_string(), help: None };
+            Report { transient, ..Report::from(error) }
+        })
+    }
+}
+
+impl Policy {
+    fn ingredients(&self) -> Ingredients<'_> {
+        (self.module, self.config, self.template.limits(), &self.grants)
+    }
 }
 
 /// Where a policy applies: the set's word, else the manifest's, else everywhere.
@@ -176,87 +194,58 @@ fn checkpoints(binding: &Binding, manifest: &Manifest) -> Vec<Pattern> {
     if checkpoints.is_empty() { vec![Pattern::new("*")] } else { checkpoints }
 }
 
-/// Everything that can be checked without compiling.
-fn check(bundle: &Bundle, binding: &Binding, facts: &Inspection, manifest: &Manifest) -> Result<(), Report> {
-    /// A hostile manifest can be wrong a million times.
-    const EXAMPLES: usize = 20;
-    let mut report = Report::default();
-    let policy = || binding.name.clone();
-    let mut refuse =
-        |message: String, help: Option<String>| report.load.push(LoadError { policy: policy(), message, help });
-    let problems = abi::core::check(facts, |grant| binding.grants.contains(&grant));
-    problems.into_iter().for_each(|(message, help)| refuse(message, help));
-    if binding.grants.contains(&Grant::State) {
-        refuse("the capability `state` is not known by this version".to_owned(), None);
-    }
-    let granted = |wanted: &&String| binding.grants.iter().any(|grant| grant.as_str() == *wanted);
-    for wanted in manifest.grants.iter().filter(|wanted| !granted(wanted)).take(EXAMPLES).map(|wanted| quoted(wanted))
-    {
-        let help = format!("if the policy may use it, add {wanted} to its `grants`");
-        refuse(format!("its manifest asks for the capability {wanted}, which is not granted"), Some(help));
-    }
-    if facts.memory_bytes > binding.limits.memory_bytes {
-        let (has, limit) = (facts.memory_bytes, binding.limits.memory_bytes);
-        refuse(format!("its memory starts with {has} bytes, the limit is {limit} (limit `memory`)"), None);
-    }
-    let bad = manifest.checkpoints.iter().flatten().filter(|name| *name != "*" && !is_checkpoint_name(name));
-    bad.take(EXAMPLES).for_each(|name| {
-        refuse(format!("its manifest names the checkpoint {}, which is no dotted name", quoted(name)), None)
-    });
-    report.set = config_errors(bundle, binding, manifest, &mut report.load);
-    if report.is_empty() { Ok(()) } else { Err(report) }
-}
-
-fn config_errors(
-    bundle: &Bundle,
+fn planned(
     binding: &Binding,
+    facts: &Inspection,
     manifest: &Manifest,
-    load: &mut Vec<LoadError>,
-) -> Vec<SetError> {
-    let Some(schema) = &manifest.config else { return Vec::new() };
-    let schema = match ConfigSchema::compile(schema.clone()) {
-        Ok(schema) => schema,
-        Err(error) => {
-            let message = format!("the schema in its manifest is not valid: {}", one_line(&error, 1024));
-            load.push(LoadError { policy: binding.name.clone(), message, help: None });
-            return Vec::new();
-        }
-    };
-    let error = |violation: crate::schema::Violation| {
-        let place = binding.config_place(&violation.pointer);
-        let at = if violation.pointer.is_empty() { String::new() } else { format!(" at `{}`", violation.pointer) };
-        SetError {
-            file: bundle.file.clone(),
-            line: place.line,
-            column: place.column,
-            message: format!("configuration of policy `{}`{at}: {}", binding.name, violation.message),
-            help: Some(format!("`weir inspect {}` shows the schema", binding.module)),
-        }
-    };
-    schema.violations(&binding.config).into_iter().map(error).collect()
+    checkpoints: &[Pattern],
+    sample_fuel: u64,
+) -> PlannedPolicy {
+    let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let limits = binding.limits;
+    PlannedPolicy {
+        name: binding.name.clone(),
+        module: binding.module.clone(),
+        digest: facts.digest,
+        owner: binding.owner.clone(),
+        mode: binding.mode.as_str(),
+        checkpoints: texts(checkpoints),
+        systems: texts(&binding.systems),
+        when: binding.when.iter().map(|(key, patterns)| (key.clone(), texts(patterns))).collect(),
+        reads: manifest.reads.pointers().to_vec(),
+        grants: binding.grants.iter().map(|grant| grant.as_str()).collect(),
+        on_failure: on_failure(&binding.on_failure),
+        limits: PlannedLimits {
+            fuel: limits.fuel,
+            memory_bytes: limits.memory_bytes,
+            deadline_ms: limits.deadline.as_millis() as u64,
+            output_bytes: limits.output_bytes,
+            host_calls: limits.host_calls,
+        },
+        config: binding.config.clone(),
+        samples: manifest.samples.len(),
+        sample_fuel,
+    }
 }
 
-/// Starts the policy once, and lets it judge each of its samples. The answer is the most fuel one of them took.
-async fn rehearse(template: &Template, manifest: &Manifest) -> Result<u64, String> {
-    template.rehearse().await.map_err(|failure| format!("cannot be started: {failure}"))?;
-    let mut most = 0;
-    for (index, sample) in manifest.samples.iter().enumerate() {
-        let request = Request::parse_within(sample.as_bytes(), &RequestLimits::default())
-            .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?;
-        let case = Case { request: &request, system: None };
-        let run = template.run(&manifest.reads.cut(&case), Waiting::Nobody).await;
-        most = most.max(run.fuel);
-        let judged = run.answer.map_err(|failure| failure.to_string()).and_then(|answer| {
-            verdict::decode(&answer, request.root(), |at| manifest.reads.may_edit(at))
-                .map_err(|error| format!("bad_output at `{}`: {}", error.pointer, error.message))
-        });
-        match judged {
-            Ok(verdict::Answer::Verdict(_)) => {}
-            Ok(verdict::Answer::Error(error)) => {
-                return Err(format!("sample {index} of its manifest: guest_error: {error}"));
-            }
-            Err(error) => return Err(format!("sample {index} of its manifest: {error}")),
-        }
+fn on_failure(on_failure: &OnFailure) -> String {
+    match on_failure.until {
+        Some(until) => format!("{} until {until}", on_failure.effect),
+        None => on_failure.effect.to_string(),
     }
-    Ok(most)
+}
+
+/// What a policy's author or operator probably did not mean.
+fn warnings(binding: &Binding, planned: &PlannedPolicy) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    if binding.on_failure.effect < Effect::Deny && binding.on_failure.until.is_some_and(|until| until < today) {
+        warnings.push(format!("policy `{}`: its `on_failure` has expired, so a failure denies", binding.name));
+    }
+    if planned.sample_fuel > binding.limits.fuel / 2 {
+        let (took, limit) = (planned.sample_fuel, binding.limits.fuel);
+        warnings
+            .push(format!("policy `{}`: a sample took {took} of {limit} fuel, which leaves little", binding.name));
+    }
+    warnings
 }

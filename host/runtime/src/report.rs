@@ -18,6 +18,9 @@ pub struct Report {
     pub set: Vec<SetError>,
     /// Policies that could not be loaded.
     pub load: Vec<LoadError>,
+    /// The machine is to blame, so that the same files may be good a little later.
+    #[serde(skip)]
+    pub(crate) transient: bool,
 }
 
 /// One error in the text of a set.
@@ -46,22 +49,36 @@ pub struct LoadError {
     pub help: Option<String>,
 }
 
+impl SetError {
+    /// An error at the start of a line.
+    pub(crate) fn new(file: &str, line: usize, message: impl Into<String>) -> SetError {
+        SetError { file: file.to_owned(), line, column: 1, message: message.into(), help: None }
+    }
+}
+
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.load.is_empty()
     }
+
+    /// Adds the errors of another report.
+    pub(crate) fn extend(&mut self, other: Report) {
+        self.transient |= other.transient;
+        self.set.extend(other.set);
+        self.load.extend(other.load);
+    }
 }
 
 impl From<Vec<SetError>> for Report {
     fn from(set: Vec<SetError>) -> Self {
-        Report { set, load: Vec::new() }
+        Report { set, ..Report::default() }
     }
 }
 
 impl From<Vec<LoadError>> for Report {
     fn from(load: Vec<LoadError>) -> Self {
-        Report { set: Vec::new(), load }
+        Report { load, ..Report::default() }
     }
 }
 
@@ -131,6 +148,7 @@ mod tests {
                 },
             ],
             load: vec![LoadError { policy: "pii".into(), message: "no module `a.wasm`".into(), help: None }],
+            transient: false,
         }
     }
 

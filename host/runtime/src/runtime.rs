@@ -2,44 +2,42 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot};
 
+use crate::compiled::{MachineCode, StoreError};
+use crate::compiler::Compiler;
 use crate::decision::Decision;
+use crate::digest::Digest;
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::Evaluation;
-use crate::generation::Generation;
+use crate::follow::{Followed, Following, Watch, follow};
+use crate::generation::{Generation, GenerationNumber};
+use crate::history::History;
 use crate::instance::Waiting;
 use crate::loader::{Source, load};
-use crate::metrics::{Counters, Metrics};
-use crate::preflight::{Plan, prepare};
+use crate::metrics::{Counters, Metrics, SetMetrics};
+use crate::plan::Plan;
+use crate::preflight::prepare;
+use crate::publisher::{GenerationEvent, Publisher, RollbackError};
 use crate::record::Recorder;
 use crate::report::Report;
 use crate::request::Request;
-
-/// Who turns Wasm into machine code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Compiler {
-    /// This process: for modules from authors you trust, since compiling a hostile one takes time and memory.
-    #[default]
-    InProcess,
-}
-
-impl Compiler {
-    /// Compiles in this process.
-    pub fn in_process() -> Compiler {
-        Compiler::InProcess
-    }
-}
+use crate::watcher::{Patience, WatchState};
 
 /// What a runtime is opened with.
 #[derive(Debug, Default)]
 pub struct Builder {
     compiler: Compiler,
     recorder: Option<Recorder>,
+    store: Option<PathBuf>,
+    state: Option<PathBuf>,
+    patience: Patience,
 }
 
 /// Why a runtime could not be opened.
@@ -49,6 +47,8 @@ pub enum OpenError {
     NoRecorder,
     /// The Wasm engine cannot start on this machine; the text says why.
     Engine(String),
+    /// Machine code cannot be kept where it should be; the text says why.
+    Store(String),
     /// The set was refused.
     Set(Report),
 }
@@ -59,7 +59,7 @@ impl fmt::Display for OpenError {
             OpenError::NoRecorder => {
                 f.write_str("no recorder: give the builder one, such as Recorder::jsonl(\"audit\")")
             }
-            OpenError::Engine(why) => f.write_str(why),
+            OpenError::Engine(why) | OpenError::Store(why) => f.write_str(why),
             OpenError::Set(report) => report.fmt(f),
         }
     }
@@ -70,6 +70,12 @@ impl std::error::Error for OpenError {}
 impl From<EngineError> for OpenError {
     fn from(error: EngineError) -> OpenError {
         OpenError::Engine(error.to_string())
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> OpenError {
+        OpenError::Store(error.to_string())
     }
 }
 
@@ -90,16 +96,53 @@ impl Builder {
         Builder { recorder: Some(recorder), ..self }
     }
 
-    /// Loads a set and brings it into force. Compiling takes about a millisecond a kilobyte of Wasm.
+    /// A folder for machine code, so that a module is compiled once on this machine: made if it is missing, for its owner
+    /// alone (0700), shared by hosts, bounded to 1 GiB, void after an upgrade of the engine. Default: none.
+    pub fn store(self, folder: impl Into<PathBuf>) -> Builder {
+        Builder { store: Some(folder.into()), ..self }
+    }
+
+    /// A folder where it is written down what is in force, so that a restart comes back with it: under the same number where
+    /// nothing has changed, with the policies of a rollback, or with the last good set where the files are no good set any
+    /// more ([`Runtime::refused`] tells). Made if it is missing, for its owner alone; for one host at a time. Default: none.
+    pub fn state(self, folder: impl Into<PathBuf>) -> Builder {
+        Builder { state: Some(folder.into()), ..self }
+    }
+
+    /// How often a followed folder is read although nothing was heard of it; default 30 s.
+    pub fn rescan(self, every: Duration) -> Builder {
+        let degraded_rescan = self.patience.degraded_rescan.min(every);
+        Builder { patience: Patience { rescan: every, degraded_rescan, ..self.patience }, ..self }
+    }
+
+    /// Loads a set and brings it into force, in a thread of its own. Compiling takes about a millisecond a kilobyte of Wasm.
     ///
     /// # Errors
-    /// No recorder, no engine, or a set that was refused, with everything that is wrong with it.
+    /// No recorder, no engine, no store, or a set that was refused, with everything that is wrong with it.
     pub async fn open(self, source: Source) -> Result<Runtime, OpenError> {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
-        let Compiler::InProcess = self.compiler;
-        let engine = Engine::new()?;
-        let (generation, _plan) = prepare(&engine, load(&source)?).await?;
-        let shared = Shared { engine, generation: Arc::new(generation), recorder, counters: Counters::default() };
+        let Builder { compiler, store, state, patience, .. } = self;
+        let (publisher, beginning, source) = in_thread(move || {
+            let code = MachineCode::new(Engine::new()?, compiler, store.as_deref())?;
+            let history = state.as_deref().map(History::open).transpose().map_err(|error| {
+                OpenError::Store(format!(
+                    "cannot write down what is in force in `{}`: {error}",
+                    state.unwrap_or_default().display()
+                ))
+            })?;
+            let (publisher, beginning) = Publisher::open(code, load(&source), history)?;
+            Ok::<_, OpenError>((publisher, beginning, source))
+        })
+        .await?;
+        let shared = Shared {
+            publisher: Arc::new(publisher),
+            recorder,
+            counters: Counters::default(),
+            source,
+            seen: beginning.seen,
+            followed: Arc::new(Followed::new(beginning.refused)),
+            patience,
+        };
         Ok(Runtime { shared: Arc::new(shared) })
     }
 }
@@ -111,15 +154,20 @@ pub struct Runtime {
 }
 
 struct Shared {
-    engine: Arc<Engine>,
-    generation: Arc<Generation>,
+    publisher: Arc<Publisher>,
     recorder: Recorder,
     counters: Counters,
+    /// What the host was opened with, and what it said then.
+    source: Source,
+    seen: Result<Digest, Report>,
+    followed: Arc<Followed>,
+    patience: Patience,
 }
 
 impl Shared {
     async fn evaluate(&self, request: Request, waiting: Waiting) -> Decision {
-        Evaluation::new(&self.generation, &self.recorder, &self.counters, request, waiting).decide().await
+        let generation = self.publisher.current();
+        Evaluation::new(&generation, &self.recorder, &self.counters, request, waiting).decide().await
     }
 }
 
@@ -166,23 +214,91 @@ impl Runtime {
         requests.ready_chunks(CHUNK).map(judge).buffered(2 * cores).flat_map(stream::iter)
     }
 
-    /// Loads and checks another set without bringing it into force.
+    /// Loads and checks another set without bringing it into force. Blocks as long as that takes.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(&self, source: Source) -> Result<Plan, Report> {
-        let (_generation, plan) = pollster::block_on(prepare(&self.shared.engine, load(&source)?))?;
-        Ok(plan)
+        let publisher = &self.shared.publisher;
+        let former: Vec<_> = publisher.kept().iter().map(|generation| Arc::clone(generation.loaded())).collect();
+        let loaded = pollster::block_on(prepare(&publisher.code, &load(&source)?, &former))?;
+        Ok(loaded.plan().clone())
+    }
+
+    /// Brings another set into force for every evaluation that begins from then on; those that have begun end on the set
+    /// they began with. A set that is in force already stays under its number.
+    ///
+    /// It is loaded in a thread of its own, which goes on if this future is dropped. What it has in common with the
+    /// generations that are loaded is not compiled again.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; the generation in force stays.
+    pub async fn publish(&self, source: Source) -> Result<GenerationNumber, Report> {
+        let publisher = Arc::clone(&self.shared.publisher);
+        in_thread(move || publisher.publish(load(&source), None)).await
+    }
+
+    /// Brings the policies of a former generation into force again, under a new and higher number. The last three
+    /// generations stay loaded, so this takes microseconds. A folder that is followed counts again once it changes.
+    ///
+    /// # Errors
+    /// The generation is not loaded any more, or its policies are in force.
+    pub async fn rollback(&self, to: GenerationNumber) -> Result<GenerationNumber, RollbackError> {
+        self.shared.publisher.rollback(to)
+    }
+
+    /// Brings what the source's folder says into force whenever it changes, until the answer is dropped.
+    ///
+    /// A set from memory never changes. While `weir.lock` and the files disagree nothing is published; without a lock,
+    /// replace files by renaming others over them, since a half-written `weir.toml` may be a set, too.
+    pub fn follow(&self) -> Watch {
+        let Shared { publisher, followed, source, seen, patience, .. } = &*self.shared;
+        match source.folder() {
+            Some(folder) => {
+                follow(folder.to_owned(), seen.clone(), Arc::clone(publisher), Arc::clone(followed), *patience)
+            }
+            None => Watch::of_nothing(),
+        }
+    }
+
+    /// Why the set this host was opened with, as it is now, is not in force; none where nothing is wrong with it.
+    pub fn refused(&self) -> Option<Arc<Report>> {
+        self.shared.followed.refused()
+    }
+
+    /// What is known of the folder that is followed; none where none is.
+    pub fn following(&self) -> Option<Following> {
+        self.shared.followed.read()
     }
 
     /// The generation in force.
     pub fn generation(&self) -> Arc<Generation> {
-        Arc::clone(&self.shared.generation)
+        self.shared.publisher.in_force()
+    }
+
+    /// The generations that are loaded, oldest first; the last one is in force.
+    pub fn generations(&self) -> Vec<Arc<Generation>> {
+        self.shared.publisher.kept()
+    }
+
+    /// What happens to the generations from now on.
+    pub fn events(&self) -> impl Stream<Item = GenerationEvent> + use<> {
+        let next = |mut events: broadcast::Receiver<GenerationEvent>| async move {
+            match events.recv().await {
+                Ok(event) => Some((event, events)),
+                Err(RecvError::Lagged(missed)) => Some((GenerationEvent::Missed(missed), events)),
+                Err(RecvError::Closed) => None,
+            }
+        };
+        stream::unfold(self.shared.publisher.events(), next)
     }
 
     /// What this host has done since it was opened.
     pub fn metrics(&self) -> Metrics {
-        Metrics { records: self.shared.recorder.counters(), ..self.shared.counters.read() }
+        let Shared { publisher, recorder, counters, followed, .. } = &*self.shared;
+        let degraded = |following: Following| following.watch != WatchState::Watching;
+        let sets = SetMetrics { watch_degraded: followed.read().is_some_and(degraded), ..publisher.metrics() };
+        Metrics { records: recorder.counters(), sets, ..counters.read() }
     }
 
     /// Where this host's records go.
@@ -205,10 +321,22 @@ impl Runtime {
 ///
 /// # Errors
 /// As [`Builder::open`], but without a recorder.
-pub fn check(source: &Source) -> Result<Plan, OpenError> {
-    let engine = Engine::new()?;
-    let (_generation, plan) = pollster::block_on(prepare(&engine, load(source)?))?;
-    Ok(plan)
+pub fn check(source: &Source, compiler: Compiler) -> Result<Plan, OpenError> {
+    let code = MachineCode::new(Engine::new()?, compiler, None)?;
+    let loaded = pollster::block_on(prepare(&code, &load(source)?, &[]))?;
+    Ok(loaded.plan().clone())
+}
+
+/// Work that would keep an executor's thread from its other tasks. It goes on if nobody waits for it any more.
+async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, answer) = oneshot::channel();
+    let work = move || {
+        // Whoever asked may have gone.
+        let _ = done.send(work());
+    };
+    let thread = std::thread::Builder::new().name("weir-loader".into()).spawn(work);
+    thread.expect("a host can start one more thread");
+    answer.await.expect("loading a set does not panic")
 }
 
 /// A task that ends when nobody waits for it any more.

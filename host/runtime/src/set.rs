@@ -39,6 +39,8 @@ pub(crate) struct Set {
     pub checkpoints: BTreeMap<String, Checkpoint>,
     /// The policies in the order of the file.
     pub policies: Vec<Binding>,
+    /// Files of test cases, as paths of the kind that `module` is.
+    pub cases: Vec<String>,
     /// Tenants with a share or a class of their own, in the order of the file.
     pub tenants: Vec<Tenant>,
 }

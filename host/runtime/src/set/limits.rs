@@ -17,7 +17,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// What one evaluation of a policy may use; each bound that is reached is a failure of its own kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Limits {
     /// `fuel`: steps of the guest; the same request always takes the same. Default 5 million.
     pub fuel: u64,

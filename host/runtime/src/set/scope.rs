@@ -87,7 +87,7 @@ pub(super) fn is_free_name(text: &str) -> bool {
 }
 
 /// Why a text cannot be the path of a module, if it cannot.
-pub(super) fn module_fault(path: &str) -> Option<&'static str> {
+pub(super) fn path_fault(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         Some("it is empty")
     } else if path.contains('\\') {
@@ -162,10 +162,10 @@ mod tests {
     #[test]
     fn modules_stay_in_the_folder() {
         for path in ["pii.wasm", "eu/pii.wasm", "..pii", "a b.wasm"] {
-            assert_eq!(module_fault(path), None, "{path}");
+            assert_eq!(path_fault(path), None, "{path}");
         }
         for path in ["", "/a", "../a", "a/..", "a/../b", "a//b", "a/", "./a", ".", "C:/a", "a\\b", "a\0"] {
-            assert!(module_fault(path).is_some(), "{path}");
+            assert!(path_fault(path).is_some(), "{path}");
         }
     }
 }

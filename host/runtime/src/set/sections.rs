@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Errors, Table, Value, Word, assign};
-use super::scope::{is_checkpoint_name, is_checkpoint_pattern, is_free_name, is_policy_name, module_fault};
+use super::scope::{is_checkpoint_name, is_checkpoint_pattern, is_free_name, is_policy_name, path_fault};
 use super::{
     Binding, Checkpoint, Class, Durability, Grant, Mode, OnFailure, Pattern, Set, System, Tenant, WhenRecordFails,
     WhenUnbound, config, limits,
@@ -39,6 +39,8 @@ fn set(errors: &mut Errors<'_>, mut root: Table<'_>) -> Set {
     let name = root.require(errors, "set", "set = \"claims-eu\"");
     assign(&mut set.name, name.and_then(|value| checked_name(errors, value, &SET)));
     set.owner = root.get("owner").and_then(|value| value.owned_text(errors));
+    let cases = root.get("cases").and_then(|value| value.list(errors));
+    set.cases = cases.into_iter().flatten().filter_map(|value| path(errors, value, "a file")).collect();
     for (_, value) in named(errors, root.get("systems"), &SYSTEM) {
         set.systems.insert(value.key.to_owned(), system(errors, value));
     }
@@ -163,7 +165,7 @@ fn binding(errors: &mut Errors<'_>, value: Value<'_>) -> Binding {
     let mut binding = Binding::new(value.key, "");
     let Some(mut table) = value.table(errors) else { return binding };
     let path = table.require(errors, "module", "module = \"pii_secrets.wasm\"");
-    assign(&mut binding.module, path.and_then(|value| module(errors, value)));
+    assign(&mut binding.module, path.and_then(|value| self::path(errors, value, "a module")));
     let checkpoints = table.get("checkpoints");
     binding.checkpoints = checkpoints.and_then(|value| patterns(errors, value, checkpoint_pattern));
     assign(&mut binding.systems, table.get("systems").and_then(|value| patterns(errors, value, pattern)));
@@ -183,11 +185,12 @@ fn binding(errors: &mut Errors<'_>, value: Value<'_>) -> Binding {
     binding
 }
 
-fn module(errors: &mut Errors<'_>, value: Value<'_>) -> Option<String> {
+/// A path that stays in the folder of the set.
+fn path(errors: &mut Errors<'_>, value: Value<'_>, of: &str) -> Option<String> {
     let path = value.text(errors)?;
-    match module_fault(path) {
+    match path_fault(path) {
         None => Some(path.to_owned()),
-        Some(fault) => value.wrong(errors, format!("{} is no path of a module: {fault}", quoted(path)), None),
+        Some(fault) => value.wrong(errors, format!("{} is no path of {of}: {fault}", quoted(path)), None),
     }
 }
 

@@ -1,0 +1,117 @@
+//! Machine code of modules: from the store where it is there and authentic, else from the compiler and then stored.
+//!
+//! INVARIANT: whatever is loaded here came from our own compiler, for this engine, and nobody else has touched it since.
+//! Loading machine code is running it: this is the one file of the library that says `unsafe`, and [`store`] is why it may.
+
+mod store;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use wasmtime::Module;
+
+use self::store::Store;
+pub(crate) use self::store::StoreError;
+use crate::compile_worker::CompileError;
+use crate::compiler::Compiler;
+use crate::digest::Digest;
+use crate::engine::Engine;
+
+/// Where machine code comes from.
+pub(crate) struct MachineCode {
+    engine: Arc<Engine>,
+    compiler: Compiler,
+    store: Option<Store>,
+    counters: CodeCounters,
+}
+
+/// What compiling has cost so far.
+#[derive(Default)]
+pub(crate) struct CodeCounters {
+    pub(crate) compilations: AtomicU64,
+    /// Modules that could not be compiled.
+    pub(crate) failures: AtomicU64,
+    pub(crate) cpu_micros: AtomicU64,
+    /// Most memory one child had.
+    pub(crate) peak_bytes: AtomicU64,
+    /// Modules loaded from the store.
+    pub(crate) store_hits: AtomicU64,
+    /// Times the store could not keep something, or had something that is not ours.
+    pub(crate) store_faults: AtomicU64,
+}
+
+impl MachineCode {
+    /// With a store in a folder, where one is named.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        compiler: Compiler,
+        folder: Option<&Path>,
+    ) -> Result<MachineCode, StoreError> {
+        let store = folder.map(|folder| Store::open(folder, engine.name())).transpose()?;
+        Ok(MachineCode { engine, compiler, store, counters: CodeCounters::default() })
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn counters(&self) -> &CodeCounters {
+        &self.counters
+    }
+
+    /// The code of a module that has been compiled before, on this machine, under these settings.
+    pub(crate) fn stored(&self, digest: &Digest) -> Option<Module> {
+        let store = self.store.as_ref()?;
+        let found = store.find(digest).and_then(|file| file.map(|file| self.open(file)).transpose());
+        match found {
+            Ok(Some(module)) => {
+                self.counters.store_hits.fetch_add(1, Relaxed);
+                Some(module)
+            }
+            Ok(None) => None,
+            Err(_) => {
+                // What cannot be used is compiled anew and replaced.
+                self.counters.store_faults.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Compiles a module that has passed the static checks, and stores its code. This takes milliseconds to minutes.
+    pub(crate) fn compile(&self, digest: &Digest, wasm: &[u8]) -> Result<Module, CompileError> {
+        let CodeCounters { compilations, failures, cpu_micros, peak_bytes, store_faults, .. } = &self.counters;
+        compilations.fetch_add(1, Relaxed);
+        let code = self.compiler.compile(&self.engine, wasm).inspect_err(|_| {
+            failures.fetch_add(1, Relaxed);
+        })?;
+        cpu_micros.fetch_add(code.cpu.as_micros() as u64, Relaxed);
+        peak_bytes.fetch_max(code.peak_bytes, Relaxed);
+        let module = self.load(&code.bytes).map_err(|error| CompileError::Module(format!("{error:#}")))?;
+        if let Some(store) = &self.store
+            && store.keep(digest, &code.bytes).is_err()
+        {
+            // A full disk costs time at the next start, and nothing now.
+            store_faults.fetch_add(1, Relaxed);
+        }
+        Ok(module)
+    }
+
+    #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]
+    fn open(&self, file: File) -> std::io::Result<Module> {
+        // SAFETY: `Store::find` has authenticated every byte of this open file with a key that only this user can read,
+        // under a name that holds the digest of the module and the engine's settings; `Store::keep` wrote it from what
+        // our own compiler gave. The file has never had a writer under this name: entries are renamed into place whole,
+        // and removed, never changed; the folder lets nobody else in.
+        let module = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), file) };
+        module.map_err(|error| std::io::Error::other(format!("{error:#}")))
+    }
+
+    #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]
+    fn load(&self, code: &[u8]) -> wasmtime::Result<Module> {
+        // SAFETY: these bytes come from our compiler: this process, or a child of the program its embedder named, which
+        // said that it is the same version with the same settings, over a pipe that nobody else has.
+        unsafe { Module::deserialize(self.engine.wasmtime(), code) }
+    }
+}

@@ -1,0 +1,159 @@
+//! Reloading a host's folder for as long as somebody wants it.
+//!
+//! ```text
+//! watcher: "look again" ─► load (digests, lock) ─► settled? ─► changed? ─► publisher
+//! ```
+//!
+//! What the files say is compared with what they said at the last look, not with what is in force: so a rollback, or a
+//! set published from elsewhere, stays until somebody changes a file.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::loader::Folder;
+use crate::publisher::Publisher;
+use crate::report::Report;
+use crate::watcher::{Handle, Patience, WatchState, Watcher};
+
+/// A file younger than this may still have a writer at it.
+const YOUNG: Duration = Duration::from_millis(100);
+/// Looks that find a file young before it is read as it is: somebody who writes all the time must not stop everything.
+const MOST_UNSETTLED: u32 = 50;
+
+/// Follows the folder of a host until it is dropped.
+#[must_use = "the folder is followed until this is dropped"]
+pub struct Watch {
+    handle: Option<Handle>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Follows nothing: a set that is in no folder never changes.
+    pub(crate) fn of_nothing() -> Watch {
+        Watch { handle: None, thread: None }
+    }
+
+    /// Whether changes are heard of at once, or only found by looking from time to time.
+    pub fn state(&self) -> WatchState {
+        match &self.handle {
+            Some(handle) => handle.state(),
+            None => WatchState::Degraded("the set is not in a folder".to_owned()),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.stop();
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed; it must not become another one here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a host knows of the folder it follows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Following {
+    /// Whether changes are heard of at once.
+    pub watch: WatchState,
+    /// Why the files as they are now are not in force; none where nothing is wrong with them.
+    pub refused: Option<Report>,
+}
+
+/// The follower's part that others may look at.
+pub(crate) struct Followed {
+    /// A lock for two small values that change once in a swap.
+    now: Mutex<Now>,
+}
+
+#[derive(Clone, Default)]
+struct Now {
+    /// None while nobody follows.
+    watcher: Option<Handle>,
+    refused: Option<Arc<Report>>,
+}
+
+impl Followed {
+    /// Before anybody follows; the files may have been refused when the host was opened.
+    pub(crate) fn new(refused: Option<Report>) -> Followed {
+        Followed { now: Mutex::new(Now { watcher: None, refused: refused.map(Arc::new) }) }
+    }
+
+    pub(crate) fn read(&self) -> Option<Following> {
+        let Now { watcher, refused } = self.lock().clone();
+        Some(Following { watch: watcher?.state(), refused: refused.as_deref().cloned() })
+    }
+
+    pub(crate) fn refused(&self) -> Option<Arc<Report>> {
+        self.lock().refused.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts to follow a folder that said `seen` at the last look.
+pub(crate) fn follow(
+    folder: PathBuf,
+    seen: Result<Digest, Report>,
+    publisher: Arc<Publisher>,
+    followed: Arc<Followed>,
+    patience: Patience,
+) -> Watch {
+    let mut watcher = Watcher::start(&folder, patience);
+    let handle = watcher.handle();
+    followed.lock().watcher = Some(handle.clone());
+    let mut follower = Follower { folder, seen, unsettled: 0, publisher, followed, handle: handle.clone() };
+    let follow = move || {
+        while watcher.wait() {
+            follower.look();
+        }
+        follower.followed.lock().watcher = None;
+    };
+    let thread = std::thread::Builder::new().name("weir-follow".into()).spawn(follow);
+    Watch { handle: Some(handle), thread: Some(thread.expect("a host can start one more thread")) }
+}
+
+struct Follower {
+    folder: PathBuf,
+    /// What the files said at the last look: the digest of a whole set, or why it is none.
+    seen: Result<Digest, Report>,
+    unsettled: u32,
+    publisher: Arc<Publisher>,
+    followed: Arc<Followed>,
+    handle: Handle,
+}
+
+impl Follower {
+    fn look(&mut self) {
+        let folder = Folder::open(&self.folder);
+        let loaded = folder.load();
+        if !folder.is_settled(YOUNG) && self.unsettled < MOST_UNSETTLED {
+            self.unsettled += 1;
+            self.handle.hint();
+            return;
+        }
+        self.unsettled = 0;
+        let says = loaded.as_ref().map(|bundle| bundle.digest).map_err(Clone::clone);
+        // What the machine refused is tried again in silence, and told only when it has another reason.
+        let known = self.followed.refused();
+        if says == self.seen && !known.as_ref().is_some_and(|report| report.transient) {
+            return;
+        }
+        if let Ok(digest) = &says {
+            self.publisher.saw(*digest);
+        }
+        self.seen = says;
+        let refused = self.publisher.publish(loaded, known.as_deref()).err();
+        self.followed.lock().refused = refused.map(Arc::new);
+    }
+}

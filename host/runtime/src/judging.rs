@@ -1,0 +1,150 @@
+//! One request before the policies that apply: selected, run one after the other, combined. Nothing is recorded here.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::combine::{Judged, Ruling, combine};
+use crate::decision::PolicyReport;
+use crate::digest::Digest;
+use crate::generation::{Loaded, Policy};
+use crate::hostcalls::Log;
+use crate::instance::{Run, Waiting};
+use crate::reads::Reads;
+use crate::request::Request;
+use crate::set::WhenUnbound;
+use crate::verdict::{Answer, Effect, Failure, FailureKind, Verdict, decode};
+
+/// A request and what its policies have said so far.
+pub(crate) struct Judging<'a> {
+    loaded: &'a Loaded,
+    pub(crate) request: Request,
+    waiting: Waiting,
+    /// The whole request as guests see it, encoded once.
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) selected: Vec<&'a Policy>,
+    /// One for each selected policy that has answered, in the same order.
+    judged: Vec<Judgement>,
+}
+
+/// What became of one policy.
+struct Judgement {
+    report: PolicyReport,
+    trace: Trace,
+}
+
+/// What a policy leaves for the record beside its report.
+#[derive(Default)]
+pub(crate) struct Trace {
+    /// Digest of what it was given; none where that is the whole request.
+    pub(crate) given: Option<Digest>,
+    pub(crate) log: Log,
+}
+
+/// What all judgements come to.
+pub(crate) struct Ruled {
+    pub(crate) ruling: Ruling,
+    pub(crate) policies: Vec<PolicyReport>,
+    pub(crate) shadow: Vec<PolicyReport>,
+    /// In the order of the selected policies.
+    pub(crate) traces: Vec<Trace>,
+}
+
+impl<'a> Judging<'a> {
+    pub(crate) fn new(loaded: &'a Loaded, request: Request, waiting: Waiting) -> Judging<'a> {
+        let case = loaded.case(&request);
+        let (selected, encoded) = (loaded.select(&case), Reads::default().cut(&case));
+        let judged = Vec::with_capacity(selected.len());
+        Judging { loaded, request, waiting, encoded, selected, judged }
+    }
+
+    /// Runs every selected policy, one after the other.
+    pub(crate) async fn ask_all(&mut self) {
+        for position in self.judged.len()..self.selected.len() {
+            let judgement = self.judge(self.selected[position]).await;
+            self.judged.push(judgement);
+        }
+    }
+
+    /// Whoever has not answered by now is cancelled.
+    pub(crate) fn abandon(&mut self) {
+        for position in self.judged.len()..self.selected.len() {
+            let outcome = Err(Failure::new(FailureKind::Cancelled, "the caller went away"));
+            let report = self.report(self.selected[position], outcome, 0, 0, 0.0);
+            self.judged.push(Judgement { report, trace: Trace::default() });
+        }
+    }
+
+    /// Combines what was said.
+    pub(crate) fn rule(&mut self) -> Ruled {
+        let judged = std::mem::take(&mut self.judged);
+        let (reports, traces): (Vec<_>, Vec<_>) =
+            judged.into_iter().map(|judgement| (judgement.report, judgement.trace)).unzip();
+        let (shadow, policies): (Vec<_>, Vec<_>) = reports.into_iter().partition(|report| report.shadow);
+        let unbound = match self.loaded.checkpoint(self.request.checkpoint()).when_unbound {
+            WhenUnbound::Deny => Effect::Deny,
+            WhenUnbound::Allow => Effect::Allow,
+        };
+        let judged: Vec<Judged<'_>> = policies
+            .iter()
+            .map(|report| Judged { policy: &report.name, outcome: &report.outcome, counted_as: report.counted_as })
+            .collect();
+        Ruled { ruling: combine(&judged, unbound), policies, shadow, traces }
+    }
+
+    async fn judge(&self, policy: &Policy) -> Judgement {
+        let cut;
+        let (input, given) = if policy.reads.is_everything() {
+            (&self.encoded, None)
+        } else {
+            cut = policy.reads.cut(&self.loaded.case(&self.request));
+            (&cut, Some(Digest::of(&cut)))
+        };
+        let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(input, self.waiting).await;
+        let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
+        let micros = took.as_nanos() as f64 / 1e3;
+        Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace: Trace { given, log } }
+    }
+
+    fn report(
+        &self,
+        policy: &Policy,
+        outcome: Result<Verdict, Failure>,
+        fuel: u64,
+        memory_bytes: u64,
+        micros: f64,
+    ) -> PolicyReport {
+        let counted_as = match &outcome {
+            Ok(verdict) => verdict.effect,
+            Err(_) => policy.on_failure.counts_as(self.today()),
+        };
+        PolicyReport {
+            name: policy.name.clone(),
+            module: policy.module,
+            config: policy.config,
+            outcome,
+            counted_as,
+            fuel,
+            memory_bytes,
+            micros,
+            shadow: policy.shadow,
+        }
+    }
+
+    /// The day for what expires: the later of the host's and the request's, since a caller who dates a request back must
+    /// not bring back what has expired.
+    fn today(&self) -> Date {
+        TimeZone::UTC.to_datetime(self.request.time().max(Timestamp::now())).date()
+    }
+
+    fn decoded(&self, policy: &Policy, answer: &[u8]) -> Result<Verdict, Failure> {
+        match decode(answer, self.request.root(), |at| policy.reads.may_edit(at)) {
+            Ok(Answer::Verdict(verdict)) => Ok(verdict),
+            Ok(Answer::Error(text)) => Err(Failure::new(FailureKind::GuestError, text)),
+            Err(error) if error.pointer.is_empty() => Err(Failure::new(FailureKind::BadOutput, error.message)),
+            Err(error) => {
+                Err(Failure::new(FailureKind::BadOutput, format!("at `{}`: {}", error.pointer, error.message)))
+            }
+        }
+    }
+}

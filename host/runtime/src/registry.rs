@@ -1,0 +1,199 @@
+//! The generations of a host: one in force, the last few ready to come back.
+//!
+//! ```text
+//! publish, rollback ─► generations (one lock) ─► number (one atomic) ┐
+//! evaluate ─► this thread's shard ─► its own handle, renewed when the number has changed
+//! ```
+//!
+//! Publishing is one store of a number. An evaluation takes a handle from the shard of its thread, keeps it to its end,
+//! and so ends on the generation it began with; dropping the last handle is the drain of a swap. Handles are counted per
+//! shard, so that cores share neither a lock nor a count while they judge.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::generation::{Generation, GenerationNumber, Loaded};
+
+/// Generations that stay loaded, the one in force included.
+const KEPT: usize = 3;
+
+/// The generation in force, and its predecessors.
+pub(crate) struct Registry {
+    /// Number of the generation in force: what shards compare their handle with.
+    number: AtomicU64,
+    /// A lock because publishers are rare and come one at a time; shards take it once for each generation.
+    generations: Mutex<Generations>,
+    shards: Box<[Shard]>,
+}
+
+struct Generations {
+    /// Oldest first; the last is in force.
+    kept: VecDeque<Arc<Generation>>,
+}
+
+/// One thread's own handle, or that of a few where there are more threads than shards. Aligned so that neighbours do not
+/// share a cache line.
+#[repr(align(128))]
+struct Shard(Mutex<Handle>);
+
+/// A generation, held for one evaluation or by a shard. The outer count belongs to one shard.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Arc<Generation>>);
+
+impl Deref for Handle {
+    type Target = Generation;
+
+    fn deref(&self) -> &Generation {
+        &self.0
+    }
+}
+
+impl Registry {
+    /// A registry with its first generation in force.
+    pub(crate) fn new(number: GenerationNumber, first: Arc<Loaded>) -> Registry {
+        let first = Arc::new(Generation::new(number, None, first));
+        // The threads of an executor are numbered one after the other, so this many never meet.
+        let shards = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) * 4;
+        let shard = |_| Shard(Mutex::new(Handle(Arc::new(Arc::clone(&first)))));
+        Registry {
+            number: AtomicU64::new(number.get()),
+            shards: (0..shards).map(shard).collect(),
+            generations: Mutex::new(Generations { kept: VecDeque::from([first]) }),
+        }
+    }
+
+    /// The generation in force, for one evaluation.
+    pub(crate) fn current(&self) -> Handle {
+        let shard = &self.shards[thread_number() % self.shards.len()];
+        let mut handle = unpoisoned(&shard.0);
+        if handle.id().number.get() != self.number.load(Ordering::Acquire) {
+            *handle = Handle(Arc::new(self.in_force()));
+        }
+        handle.clone()
+    }
+
+    /// The generation in force, for those who look at it.
+    pub(crate) fn in_force(&self) -> Arc<Generation> {
+        let generations = unpoisoned(&self.generations);
+        Arc::clone(generations.kept.back().expect("one generation is always in force"))
+    }
+
+    /// All generations that are still loaded, oldest first; the last is in force.
+    pub(crate) fn kept(&self) -> Vec<Arc<Generation>> {
+        unpoisoned(&self.generations).kept.iter().cloned().collect()
+    }
+
+    /// Brings a loaded set into force under the next number; `restores` names the generation it comes from.
+    pub(crate) fn publish(&self, loaded: Arc<Loaded>, restores: Option<GenerationNumber>) -> Arc<Generation> {
+        let mut generations = unpoisoned(&self.generations);
+        let number = generations.kept.back().expect("one generation is always in force").id().number.next();
+        let generation = Arc::new(Generation::new(number, restores, loaded));
+        generations.kept.push_back(Arc::clone(&generation));
+        let forgotten = (generations.kept.len() > KEPT).then(|| generations.kept.pop_front());
+        // INVARIANT: the list is changed before the number is, so that a shard that sees the number finds its generation.
+        self.number.store(number.get(), Ordering::Release);
+        drop(generations);
+        self.renew_shards(&generation);
+        // Dropping modules takes time that nobody should wait for under the lock.
+        drop(forgotten);
+        generation
+    }
+
+    /// A shard that nobody asks would keep a generation loaded for ever.
+    fn renew_shards(&self, generation: &Arc<Generation>) {
+        for shard in &self.shards {
+            let mut handle = unpoisoned(&shard.0);
+            if handle.id().number < generation.id().number {
+                let former = std::mem::replace(&mut *handle, Handle(Arc::new(Arc::clone(generation))));
+                drop(handle);
+                drop(former);
+            }
+        }
+    }
+}
+
+/// A panic while a lock of this file is held leaves nothing half-changed: each change is one assignment.
+fn unpoisoned<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A small number of the calling thread, its own for as long as it lives.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::plan::Plan;
+    use crate::set::Set;
+
+    fn loaded(name: &str) -> Arc<Loaded> {
+        let digest = Digest::of(name.as_bytes());
+        let plan = Plan { set: name.into(), digest, policies: Vec::new(), cases: 0, warnings: Vec::new() };
+        Arc::new(Loaded::new(&Set::default(), plan, (Vec::new(), Vec::new()), Vec::new()))
+    }
+
+    fn registry() -> Registry {
+        Registry::new(GenerationNumber::FIRST, loaded("1"))
+    }
+
+    #[test]
+    fn a_handle_stays_on_the_generation_it_began_with() {
+        let registry = registry();
+        let handle = registry.current();
+        registry.publish(loaded("2"), None);
+        assert_eq!((handle.id().number.get(), registry.current().id().number.get()), (1, 2));
+        assert_eq!((handle.name(), registry.current().name()), ("1", "2"));
+    }
+
+    #[test]
+    fn three_generations_stay_and_the_fourth_frees_the_first() {
+        let registry = registry();
+        let first: Weak<Generation> = Arc::downgrade(&registry.in_force());
+        for (name, number) in [("2", 2), ("3", 3), ("4", 4)] {
+            assert!(first.upgrade().is_some());
+            assert_eq!(registry.publish(loaded(name), None).id().number.get(), number);
+        }
+        assert!(first.upgrade().is_none(), "no shard may keep it");
+        let kept: Vec<u64> = registry.kept().iter().map(|generation| generation.id().number.get()).collect();
+        assert_eq!(kept, [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_held_generation_outlives_its_place() {
+        let registry = registry();
+        let (handle, first) = (registry.current(), Arc::downgrade(&registry.in_force()));
+        (2..9).for_each(|number| drop(registry.publish(loaded(&number.to_string()), None)));
+        assert_eq!(handle.name(), "1");
+        drop(handle);
+        assert!(first.upgrade().is_none());
+    }
+
+    #[test]
+    fn no_thread_ever_sees_an_older_generation_than_before() {
+        let registry = registry();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut last = GenerationNumber::FIRST;
+                    while last.get() < 500 {
+                        let handle = registry.current();
+                        assert!(handle.id().number >= last);
+                        assert_eq!(handle.name(), handle.id().number.to_string(), "number and set belong together");
+                        last = handle.id().number;
+                    }
+                });
+            }
+            (2..=500).for_each(|number: u64| drop(registry.publish(loaded(&number.to_string()), None)));
+        });
+    }
+}
