@@ -6,7 +6,7 @@ use weir::{Decision, Effect, Recorder, Request, Runtime, Source};
 pub(crate) const GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));
 
 /// A set with the small policy and nothing else.
-const ONE_POLICY: &str = r#"
+pub(crate) const ONE_POLICY: &str = r#"
 set = "bench"
 [policies.guard]
 module = "guest.wasm"

@@ -4,7 +4,7 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `evaluation`, `selection` and `throughput` the figures.
+//! `evaluation`, `selection`, `throughput` and `swapping` the figures.
 
 mod evaluation;
 mod floor;
@@ -12,6 +12,7 @@ mod hosts;
 mod measure;
 mod report;
 mod selection;
+mod swapping;
 mod throughput;
 
 use std::io::Write;
@@ -26,7 +27,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 8] = [
     Group {
         names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],
         measure: evaluation::over_fresh,
@@ -37,6 +38,10 @@ const GROUPS: [Group; 4] = [
         names: &["eval_requests_per_second_1", "eval_requests_per_second_2", "eval_two_cores_over_one"],
         measure: throughput::requests_per_second,
     },
+    Group { names: &["publish_to_answer_us"], measure: swapping::publish_to_answer },
+    Group { names: &["file_to_answer_ms"], measure: swapping::file_to_answer },
+    Group { names: &["swap_p99"], measure: swapping::while_swapping },
+    Group { names: &["compile_bomb_p99", "compile_child_ms"], measure: swapping::while_compiling },
 ];
 
 /// A round takes some milliseconds: long against the clock, short against what else the machine does.
@@ -44,6 +49,10 @@ const WHOLE: Effort = Effort { rounds: 200, batch: 200 };
 const SHORT: Effort = Effort { rounds: 1, batch: 10 };
 
 fn main() -> ExitCode {
+    // A host that is measured has its modules compiled by this very program.
+    if std::env::args().nth(1).is_some_and(|command| command == "compile-worker") {
+        return weir::compile_worker();
+    }
     let (options, filters): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
     let has = |option: &str| options.iter().any(|given| given == option);

@@ -89,12 +89,14 @@ pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     at(&sorted(numbers), 0.5)
 }
 
-fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+/// Numbers in their order.
+pub(crate) fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_by(f64::total_cmp);
     numbers
 }
 
-fn at(sorted: &[f64], share: f64) -> f64 {
+/// The number below which a share of them lies.
+pub(crate) fn at(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }

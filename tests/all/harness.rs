@@ -105,6 +105,12 @@ impl Random {
     }
 }
 
+/// Lets others work for a while.
+pub(crate) fn pause(time: std::time::Duration) {
+    let (_never, silent) = std::sync::mpsc::channel::<()>();
+    let _ = silent.recv_timeout(time);
+}
+
 /// A body that never ends.
 pub(crate) const FOREVER: &str = "(loop $again (br $again)) (i64.const 0)";
 

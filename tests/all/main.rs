@@ -12,5 +12,6 @@ mod judging;
 mod limits;
 mod records;
 mod repository;
+mod restarting;
 mod selection;
 mod swapping;

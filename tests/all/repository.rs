@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// What each stage of `host/runtime` may import, itself aside. `runtime` knows everything and is left out.
 const IMPORTS: &[(&str, &str)] = &[
     ("follow", "digest loader publisher report watcher"),
-    ("publisher", "compiled digest generation history loader metrics preflight registry report"),
+    ("publisher", "compiled digest generation history loader metrics preflight registry report watcher"),
     ("history", "digest generation loader"),
     ("registry", "digest generation plan set"),
     (

@@ -15,7 +15,8 @@ use weir::{
 };
 
 use crate::harness::{
-    FOREVER, Random, allows_after, burn, constant, guest, host, one_policy, patient, records, request, with_manifest,
+    FOREVER, Random, allows_after, burn, constant, guest, host, one_policy, patient, pause, records, request,
+    with_manifest,
 };
 
 /// A policy that says which build it is.
@@ -301,7 +302,7 @@ fn a_thousand_swaps_under_load_lose_and_mix_nothing() {
                 if number == 200 {
                     before = used();
                 }
-                std::thread::sleep(Duration::from_micros(random.below(2_000) as u64));
+                pause(Duration::from_micros(random.below(2_000) as u64));
             }
             let after = used();
             done.store(true, Relaxed);

@@ -126,30 +126,12 @@ fn converse(child: &mut Child, limits: CompileLimits, engine: u64, wasm: &[u8]) 
             out
         });
         let in_time = end.recv_timeout(limits.wall) != Err(mpsc::RecvTimeoutError::Timeout);
-        if !in_time || !matches!(child.try_wait(), Ok(Some(_))) {
-            // Its stdout is closed, so it has nothing more to say: if it lingers, it is ended.
-            end_of(child, in_time);
-        }
+        // Whoever closes stdout has ended, and keeps the code it ended with; nobody else has anything to say any more.
+        let _ = child.kill();
         let joined = |said: std::thread::ScopedJoinHandle<'_, Vec<u8>>| said.join().unwrap_or_default();
         let said = Said { out: joined(out), why: joined(why) };
         if in_time { Ok(said) } else { Err(CompileError::Host(format!("it took longer than {:?}", limits.wall))) }
     })
-}
-
-/// Waits a moment for a child that is about to end, else kills it.
-fn end_of(child: &mut Child, in_time: bool) {
-    const MOMENT: Duration = Duration::from_millis(1);
-    const MOMENTS: usize = 1_000;
-    if in_time {
-        for _ in 0..MOMENTS {
-            if matches!(child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(MOMENT);
-        }
-    }
-    // It can only be gone already.
-    let _ = child.kill();
 }
 
 fn read_all(from: Option<impl Read>, most: u64) -> Vec<u8> {
@@ -171,6 +153,9 @@ fn understand(said: &Said, status: ExitStatus, limits: CompileLimits) -> Result<
     let why = one_line(why.trim(), 1024);
     match (status.code().map(|code| code as u8), status.signal().and_then(Signal::from_named_raw)) {
         (Some(0), _) => Ok(code(&said.out).ok_or_else(|| CompileError::Host("the answer broke off".to_owned()))?),
+        (Some(REFUSED), _) if why.is_empty() => {
+            Err(CompileError::Host("the program is no compiler of weir".to_owned()))
+        }
         (Some(REFUSED), _) => Err(CompileError::Module(why.into_owned())),
         (Some(UNFIT), _) => Err(CompileError::Host(why.into_owned())),
         (_, Some(Signal::XCPU)) => {

@@ -109,6 +109,7 @@ impl MachineCode {
     }
 
     #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
     fn load(&self, code: &[u8]) -> wasmtime::Result<Module> {
         // SAFETY: these bytes come from our compiler: this process, or a child of the program its embedder named, which
         // said that it is the same version with the same settings, over a pipe that nobody else has.

@@ -8,6 +8,7 @@
 //! set published from elsewhere, stays until somebody changes a file.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::loader::Folder;
-use crate::publisher::Publisher;
+use crate::publisher::{GenerationEvent, Publisher};
 use crate::report::Report;
 use crate::watcher::{Handle, Patience, WatchState, Watcher};
 
@@ -64,6 +65,9 @@ impl Drop for Watch {
 pub struct Following {
     /// Whether changes are heard of at once.
     pub watch: WatchState,
+    /// Digest of the files at the last look; another than that of the generation in force after a rollback. None where they
+    /// are no set.
+    pub files: Option<Digest>,
     /// Why the files as they are now are not in force; none where nothing is wrong with them.
     pub refused: Option<Report>,
 }
@@ -74,22 +78,23 @@ pub(crate) struct Followed {
     now: Mutex<Now>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Now {
     /// None while nobody follows.
     watcher: Option<Handle>,
+    files: Option<Digest>,
     refused: Option<Arc<Report>>,
 }
 
 impl Followed {
-    /// Before anybody follows; the files may have been refused when the host was opened.
-    pub(crate) fn new(refused: Option<Report>) -> Followed {
-        Followed { now: Mutex::new(Now { watcher: None, refused: refused.map(Arc::new) }) }
+    /// Before anybody follows: what the files said when the host was opened, and why that is not in force.
+    pub(crate) fn new(files: Option<Digest>, refused: Option<Report>) -> Followed {
+        Followed { now: Mutex::new(Now { watcher: None, files, refused: refused.map(Arc::new) }) }
     }
 
     pub(crate) fn read(&self) -> Option<Following> {
-        let Now { watcher, refused } = self.lock().clone();
-        Some(Following { watch: watcher?.state(), refused: refused.as_deref().cloned() })
+        let Now { watcher, files, refused } = self.lock().clone();
+        Some(Following { watch: watcher?.state(), files, refused: refused.as_deref().cloned() })
     }
 
     pub(crate) fn refused(&self) -> Option<Arc<Report>> {
@@ -112,9 +117,18 @@ pub(crate) fn follow(
     let mut watcher = Watcher::start(&folder, patience);
     let handle = watcher.handle();
     followed.lock().watcher = Some(handle.clone());
-    let mut follower = Follower { folder, seen, unsettled: 0, publisher, followed, handle: handle.clone() };
+    let mut follower = Follower {
+        folder,
+        seen,
+        unsettled: 0,
+        state: WatchState::Watching,
+        publisher,
+        followed,
+        handle: handle.clone(),
+    };
     let follow = move || {
         while watcher.wait() {
+            follower.tell_state();
             follower.look();
         }
         follower.followed.lock().watcher = None;
@@ -128,13 +142,24 @@ struct Follower {
     /// What the files said at the last look: the digest of a whole set, or why it is none.
     seen: Result<Digest, Report>,
     unsettled: u32,
+    /// What was told last.
+    state: WatchState,
     publisher: Arc<Publisher>,
     followed: Arc<Followed>,
     handle: Handle,
 }
 
 impl Follower {
+    fn tell_state(&mut self) {
+        let state = self.handle.state();
+        if state != self.state {
+            self.publisher.tell(GenerationEvent::Watch(state.clone()));
+            self.state = state;
+        }
+    }
+
     fn look(&mut self) {
+        self.publisher.looks.fetch_add(1, Relaxed);
         let folder = Folder::open(&self.folder);
         let loaded = folder.load();
         if !folder.is_settled(YOUNG) && self.unsettled < MOST_UNSETTLED {
@@ -154,6 +179,8 @@ impl Follower {
         }
         self.seen = says;
         let refused = self.publisher.publish(loaded, known.as_deref()).err();
-        self.followed.lock().refused = refused.map(Arc::new);
+        let mut now = self.followed.lock();
+        now.files = self.seen.as_ref().ok().copied();
+        now.refused = refused.map(Arc::new);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::instance::Template;
@@ -16,7 +16,7 @@ use crate::set::{Checkpoint, Grant, OnFailure, Set};
 use crate::system::{Case, RegisteredContext};
 
 /// Counts up with every set that comes into force in a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GenerationNumber(u64);
 
@@ -46,7 +46,7 @@ impl std::fmt::Display for GenerationNumber {
 }
 
 /// Names a generation in decisions and records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenerationId {
     /// Counts up with every set that comes into force.
     pub number: GenerationNumber,

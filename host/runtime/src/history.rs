@@ -48,13 +48,13 @@ pub(crate) struct Remembered {
 #[serde(deny_unknown_fields)]
 struct Now {
     version: u32,
-    number: u64,
-    digest: String,
-    seen: String,
+    number: GenerationNumber,
+    digest: Digest,
+    seen: Digest,
 }
 
 /// Digests by path.
-type Manifest = BTreeMap<String, String>;
+type Manifest = BTreeMap<String, Digest>;
 
 const VERSION: u32 = 1;
 
@@ -70,21 +70,14 @@ impl History {
     /// What was in force at the end; none at the first start, or where what is there cannot be read.
     pub(crate) fn recall(&self) -> Option<Remembered> {
         let now: Now = serde_json::from_slice(&read(&self.folder.join(NOW)).ok()?).ok()?;
-        if now.version != VERSION {
-            return None;
-        }
-        Some(Remembered {
-            number: GenerationNumber::new(now.number),
-            digest: Digest::parse(&now.digest)?,
-            seen: Digest::parse(&now.seen)?,
-        })
+        let Now { version, number, digest, seen } = now;
+        (version == VERSION).then_some(Remembered { number, digest, seen })
     }
 
     /// The files of a generation, by path; none where they are not all there as they were.
     pub(crate) fn files(&self, digest: Digest) -> Option<BTreeMap<String, Vec<u8>>> {
         let manifest = self.manifest(digest)?;
-        let file = |(path, digest): (String, String)| {
-            let digest = Digest::parse(&digest)?;
+        let file = |(path, digest): (String, Digest)| {
             let bytes = read(&self.file(digest)).ok()?;
             (Digest::of(&bytes) == digest).then_some((path, bytes))
         };
@@ -95,7 +88,7 @@ impl History {
     pub(crate) fn keep(&self, bundle: &Bundle) -> io::Result<()> {
         let mut manifest = Manifest::new();
         for (path, bytes, digest) in bundle.files() {
-            manifest.insert(path.to_owned(), digest.to_string());
+            manifest.insert(path.to_owned(), digest);
             let file = self.file(digest);
             if !file.exists() {
                 write(&file, bytes)?;
@@ -107,7 +100,7 @@ impl History {
     /// Says what is in force from now on. The files of `kept` generations stay, others go.
     pub(crate) fn remember(&self, now: Remembered, kept: &[Digest]) -> io::Result<()> {
         let Remembered { number, digest, seen } = now;
-        let text = Now { version: VERSION, number: number.get(), digest: digest.to_string(), seen: seen.to_string() };
+        let text = Now { version: VERSION, number, digest, seen };
         write(&self.folder.join(NOW), &json(&text))?;
         self.forget(&kept.iter().copied().chain([digest]).collect())
     }
@@ -115,7 +108,7 @@ impl History {
     fn forget(&self, kept: &BTreeSet<Digest>) -> io::Result<()> {
         let sets: BTreeSet<PathBuf> = kept.iter().map(|digest| self.set(*digest)).collect();
         let used = kept.iter().filter_map(|digest| self.manifest(*digest)).flat_map(Manifest::into_values);
-        let files: BTreeSet<PathBuf> = used.filter_map(|digest| Some(self.file(Digest::parse(&digest)?))).collect();
+        let files: BTreeSet<PathBuf> = used.map(|digest| self.file(digest)).collect();
         for (folder, wanted) in [(SETS, &sets), (FILES, &files)] {
             for entry in fs::read_dir(self.folder.join(folder))? {
                 let path = entry?.path();

@@ -36,56 +36,59 @@ impl fmt::Display for Lock {
 }
 
 impl Lock {
+    /// Reads the text of a `weir.lock`; `name` is the file's in errors.
+    ///
+    /// # Errors
+    /// What keeps it from being a lock of this version, with its line.
+    pub fn parse(name: &str, text: &str) -> Result<Lock, Report> {
+        let entries = read(name, text)?;
+        Ok(Lock { files: entries.into_iter().map(|(file, (digest, _))| (file, digest)).collect() })
+    }
+
     /// What keeps the files from being those of a lock, everything at once; `name` and `text` are the lock's.
     pub(crate) fn check(&self, name: &str, text: &str) -> Result<(), Report> {
-        let refused = |line: usize, message: String, help: &str| SetError {
-            file: name.to_owned(),
-            line,
-            column: 1,
-            message,
-            help: Some(help.to_owned()),
-        };
-        let locked = read(text)
-            .map_err(|(line, message)| Report::from(refused(line, message, "write it anew with `weir lock`")))?;
+        let locked = read(name, text)?;
         let names: BTreeSet<&String> = self.files.keys().chain(locked.keys()).collect();
         let differences = names.into_iter().filter_map(|file| {
             let entry = locked.get(file);
             let message = match (self.files.get(file), entry) {
-                (Some(found), Some((wanted, _))) if found.to_string() == *wanted => return None,
-                (Some(found), Some((wanted, _))) => {
-                    format!("{} is {found}, the lock says {}", quoted(file), quoted(wanted))
-                }
+                (Some(found), Some((wanted, _))) if found == wanted => return None,
+                (Some(found), Some((wanted, _))) => format!("{} is {found}, the lock says {wanted}", quoted(file)),
                 (Some(_), None) => format!("{} is not in the lock", quoted(file)),
                 (None, _) => format!("{} is in the lock, but the set does not use it", quoted(file)),
             };
-            let line = entry.map_or(1, |(_, line)| *line);
-            Some(refused(line, message, "when the change is complete and meant, run `weir lock`"))
+            let help = Some("when the change is complete and meant, run `weir lock`".to_owned());
+            Some(SetError { help, ..SetError::new(name, entry.map_or(1, |(_, line)| *line), message) })
         });
         let differences: Vec<SetError> = differences.collect();
         if differences.is_empty() { Ok(()) } else { Err(differences.into()) }
     }
 }
 
-/// Digests by file, each with its line; the error has its line, too.
-fn read(text: &str) -> Result<BTreeMap<String, (String, usize)>, (usize, String)> {
+/// Digests by file, each with its line.
+fn read(name: &str, text: &str) -> Result<BTreeMap<String, (Digest, usize)>, SetError> {
     let line = |at: usize| text[..at].matches('\n').count() + 1;
+    let wrong = |line: usize, message: String| {
+        let help = Some("write it anew with `weir lock`".to_owned());
+        SetError { help, ..SetError::new(name, line, message) }
+    };
     let table = DeTable::parse(text).map_err(|error| {
-        (error.span().map_or(1, |span| line(span.start)), format!("not a lock: {}", error.message()))
+        wrong(error.span().map_or(1, |span| line(span.start)), format!("not a lock: {}", error.message()))
     })?;
     let table = table.get_ref();
     let version = table.get("version").and_then(|value| value.get_ref().as_integer()).map(ToString::to_string);
     if version.as_deref() != Some(VERSION) {
-        return Err((1, format!("expected `version = {VERSION}`")));
+        return Err(wrong(1, format!("not a lock of this version: expected `version = {VERSION}`")));
     }
     let Some(DeValue::Table(files)) = table.get("files").map(|value| value.get_ref()) else {
-        return Err((1, "the table `files` is missing".to_owned()));
+        return Err(wrong(1, "the table `files` is missing".to_owned()));
     };
-    let entries = files.iter().map(|(name, value)| {
-        let at = line(name.span().start);
-        match value.get_ref() {
-            DeValue::String(digest) => Ok((name.get_ref().to_string(), (digest.to_string(), at))),
-            _ => Err((at, format!("{}: expected a digest in quotes", quoted(name.get_ref())))),
-        }
+    let entries = files.iter().map(|(file, value)| {
+        let at = line(file.span().start);
+        let digest = value.get_ref().as_str().and_then(Digest::parse);
+        let digest =
+            digest.ok_or_else(|| wrong(at, format!("{}: expected a digest in quotes", quoted(file.get_ref()))))?;
+        Ok((file.get_ref().to_string(), (digest, at)))
     });
     entries.collect()
 }
@@ -102,6 +105,7 @@ mod tests {
     fn what_was_locked_is_what_is_there() {
         let now = lock(&[("weir.toml", b"a"), ("a \"b\"\n.wasm", b"b")]);
         assert_eq!(now.check(LOCK_FILE, &now.to_string()), Ok(()));
+        assert_eq!(Lock::parse(LOCK_FILE, &now.to_string()), Ok(now));
     }
 
     #[test]
@@ -116,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_no_lock_is_refused() {
-        for text in ["", "version = 2\n[files]", "version = 1", "version = 1\n[files]\na = 1", "version ="] {
+        for text in ["", "version = 2\n[files]", "version = 1", "version = 1\n[files]\na = \"1\"", "version ="] {
             assert!(lock(&[]).check(LOCK_FILE, text).is_err(), "{text}");
         }
     }

@@ -44,6 +44,8 @@ pub struct SetMetrics {
     pub rolled_back: u64,
     /// Sets that were refused.
     pub refused: u64,
+    /// Looks at a followed folder, most of which find nothing new.
+    pub looks: u64,
     /// Modules that were given to the compiler.
     pub compilations: u64,
     /// Modules that it could not compile within its limits.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::digest::Digest;
 
@@ -14,8 +14,16 @@ pub struct Plan {
     pub set: String,
     /// Digest of everything in it.
     pub digest: Digest,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// Its policies, in the order of the set.
     pub policies: Vec<PlannedPolicy>,
+    /// The registered systems, as the set names their properties.
+    pub systems: BTreeMap<String, Value>,
+    /// The checkpoints that differ from the default.
+    pub checkpoints: BTreeMap<String, Value>,
+    /// The tenants with a share or a class of their own.
+    pub tenants: BTreeMap<String, Value>,
     /// Test cases of the set that were judged as they say.
     pub cases: usize,
     /// What is allowed but probably not meant.
@@ -73,12 +81,14 @@ pub struct PlannedLimits {
 }
 
 /// One difference between two generations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The policy's name in the set.
-    pub policy: String,
-    /// What differs, as a path into [`PlannedPolicy`]: `digest`, `limits.fuel`, `config.identifiers`; empty where the
-    /// whole policy came or went.
+    /// The table of the set: `policies`, `systems`, `checkpoints` or `tenants`; `set` for what stands outside of them.
+    pub section: String,
+    /// The name in that table; empty for `set`.
+    pub name: String,
+    /// What differs, as a path into the entry: `digest`, `limits.fuel`, `config.identifiers`; empty where the whole entry
+    /// came or went.
     pub what: String,
     /// Its former value; none where there was none.
     pub before: Option<Value>,
@@ -87,35 +97,62 @@ pub struct Change {
 }
 
 impl Plan {
-    /// What changed from `former` to this one, in the order of the names.
+    /// The plan of a set without anything in it.
+    pub(crate) fn of(set: impl Into<String>, digest: Digest) -> Plan {
+        Plan {
+            set: set.into(),
+            digest,
+            owner: None,
+            policies: Vec::new(),
+            systems: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            cases: 0,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What changed from `former` to this one, section by section, in the order of the names.
     pub fn changes_from(&self, former: &Plan) -> Vec<Change> {
-        let (before, after) = (former.by_name(), self.by_name());
         let mut changes = Vec::new();
-        let mut names: Vec<&str> = before.keys().chain(after.keys()).copied().collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            compare(name, String::new(), before.get(name), after.get(name), &mut changes);
+        for ((section, before), (_, after)) in former.sections().iter().zip(&self.sections()) {
+            let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+            names.sort_unstable();
+            names.dedup();
+            for name in names {
+                compare((section, name), String::new(), before.get(name), after.get(name), &mut changes);
+            }
         }
         changes
     }
 
-    fn by_name(&self) -> BTreeMap<&str, Value> {
+    fn sections(&self) -> [(&'static str, BTreeMap<String, Value>); 5] {
         // What samples measured follows from the rest.
         let described = |policy: &PlannedPolicy| {
             let mut value = serde_json::to_value(policy).expect("plans always serialise");
-            value
-                .as_object_mut()
-                .expect("a struct is an object")
-                .retain(|key, _| !["name", "samples", "sample_fuel"].contains(&key.as_str()));
+            let members = value.as_object_mut().expect("a struct is an object");
+            members.retain(|key, _| !["name", "samples", "sample_fuel"].contains(&key.as_str()));
             value
         };
-        self.policies.iter().map(|policy| (policy.name.as_str(), described(policy))).collect()
+        let set = BTreeMap::from([(String::new(), json!({ "name": self.set, "owner": self.owner }))]);
+        [
+            ("set", set),
+            ("systems", self.systems.clone()),
+            ("checkpoints", self.checkpoints.clone()),
+            ("policies", self.policies.iter().map(|policy| (policy.name.clone(), described(policy))).collect()),
+            ("tenants", self.tenants.clone()),
+        ]
     }
 }
 
 /// Objects are compared member by member, so that a long configuration shows only what changed in it.
-fn compare(policy: &str, what: String, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+fn compare(
+    entry: (&str, &str),
+    what: String,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    changes: &mut Vec<Change>,
+) {
     match (before, after) {
         (before, after) if before == after => {}
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
@@ -124,11 +161,12 @@ fn compare(policy: &str, what: String, before: Option<&Value>, after: Option<&Va
             keys.dedup();
             for key in keys {
                 let inside = if what.is_empty() { key.clone() } else { format!("{what}.{key}") };
-                compare(policy, inside, before.get(key), after.get(key), changes);
+                compare(entry, inside, before.get(key), after.get(key), changes);
             }
         }
         (before, after) => {
-            changes.push(Change { policy: policy.to_owned(), what, before: before.cloned(), after: after.cloned() })
+            let (section, name) = (entry.0.to_owned(), entry.1.to_owned());
+            changes.push(Change { section, name, what, before: before.cloned(), after: after.cloned() })
         }
     }
 }
@@ -158,7 +196,7 @@ mod tests {
     }
 
     fn plan(policies: Vec<PlannedPolicy>) -> Plan {
-        Plan { set: "s".into(), digest: Digest::of(b""), policies, cases: 0, warnings: Vec::new() }
+        Plan { policies, ..Plan::of("s", Digest::of(b"")) }
     }
 
     #[test]
@@ -172,12 +210,22 @@ mod tests {
             policy("new", b"1", 1, serde_json::json!({})),
         ]);
         let changes = after.changes_from(&before);
-        let told: Vec<(&str, &str)> = changes.iter().map(|c| (c.policy.as_str(), c.what.as_str())).collect();
+        let told: Vec<(&str, &str)> = changes.iter().map(|c| (c.name.as_str(), c.what.as_str())).collect();
         let expected =
             [("gone", ""), ("new", ""), ("stays", "config.a"), ("stays", "digest"), ("stays", "limits.fuel")];
         assert_eq!(told, expected);
         assert!(changes[0].after.is_none() && changes[1].before.is_none());
         assert_eq!(changes[2].after, Some(serde_json::json!([1, 2])));
         assert_eq!(after.changes_from(&after), []);
+    }
+
+    #[test]
+    fn changes_outside_of_policies_are_told() {
+        let checkpoint = |unbound: &str| BTreeMap::from([("a.b".to_owned(), json!({ "when_unbound": unbound }))]);
+        let before = Plan { checkpoints: checkpoint("deny"), ..plan(Vec::new()) };
+        let after = Plan { checkpoints: checkpoint("allow"), owner: Some("o".into()), ..plan(Vec::new()) };
+        let changes = after.changes_from(&before);
+        let told: Vec<String> = changes.iter().map(|c| format!("{} {} {}", c.section, c.name, c.what)).collect();
+        assert_eq!(told, ["set  owner", "checkpoints a.b when_unbound"]);
     }
 }

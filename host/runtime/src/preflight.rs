@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::Value;
 use wasmtime::Module;
 
 use crate::abi;
@@ -29,7 +31,7 @@ use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
 use crate::report::{LoadError, Report};
 use crate::select::Scope;
-use crate::set::{Binding, Grant, Limits, Mode, OnFailure, Pattern, canonical_json};
+use crate::set::{Binding, Grant, Limits, Mode, OnFailure, Pattern, Set, canonical_json};
 use crate::verdict::Effect;
 
 /// Looks at a module without compiling or running it.
@@ -48,13 +50,7 @@ pub(crate) async fn prepare(code: &MachineCode, bundle: &Bundle, former: &[Arc<L
     let mut workbench = Workbench::new(code, bundle, former);
     let mut report = Report::default();
     let (mut policies, mut scopes, mut resting) = (Vec::new(), Vec::new(), Vec::new());
-    let mut plan = Plan {
-        set: bundle.set.name.clone(),
-        digest: bundle.digest,
-        policies: Vec::new(),
-        cases: 0,
-        warnings: Vec::new(),
-    };
+    let mut plan = described(&bundle.set, bundle.digest);
     for binding in &bundle.set.policies {
         match workbench.prepare(binding).await {
             Ok(prepared) => {
@@ -87,11 +83,18 @@ struct Workbench<'a> {
     bundle: &'a Bundle,
     /// Policies of former generations by what their templates are made of.
     former: BTreeMap<Ingredients<'a>, &'a Policy>,
-    /// By path: the machine code where there is some, and what the module is made of.
-    modules: BTreeMap<&'a str, Result<(Option<Module>, Inspection), Vec<String>>>,
+    /// By path, or everything that is wrong with one.
+    modules: BTreeMap<&'a str, Result<Looked, Vec<String>>>,
     /// Modules compiled during this load, by digest: a module that many policies share is compiled once, and one that
     /// cannot be is tried once.
     compiled: BTreeMap<Digest, Result<Module, CompileError>>,
+}
+
+/// What is known of a module before it is compiled.
+struct Looked {
+    /// Its machine code, where there is some already.
+    code: Option<Module>,
+    facts: Inspection,
 }
 
 /// What a template is made of: equal ingredients, equal templates.
@@ -109,10 +112,10 @@ impl<'a> Workbench<'a> {
         let loaded: BTreeMap<Digest, &Policy> = former.iter().map(|policy| (policy.module, *policy)).collect();
         let look = |module: &loader::Module| {
             let loaded = loaded.get(&module.digest).map(|policy| policy.template.module().clone());
-            let module_code = loaded.or_else(|| code.stored(&module.digest));
+            let code = loaded.or_else(|| code.stored(&module.digest));
             // Whatever was compiled had been validated before.
-            let trust = if module_code.is_some() { Trust::Validated } else { Trust::Nobody };
-            survey(&module.bytes, module.digest, trust).map(|facts| (module_code, facts))
+            let trust = if code.is_some() { Trust::Validated } else { Trust::Nobody };
+            survey(&module.bytes, module.digest, trust).map(|facts| Looked { code, facts })
         };
         let look = |module: &Result<loader::Module, String>| match module {
             Ok(module) => look(module),
@@ -125,7 +128,7 @@ impl<'a> Workbench<'a> {
 
     async fn prepare(&mut self, binding: &Binding) -> Result<Prepared, Report> {
         let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
-        let (_, facts) = self.modules[binding.module.as_str()]
+        let Looked { facts, .. } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
         let facts = facts.clone();
@@ -165,8 +168,7 @@ impl<'a> Workbench<'a> {
 
     /// The machine code of a policy's module, compiled where it has to be.
     fn module(&mut self, binding: &Binding, facts: &Inspection) -> Result<Module, Report> {
-        let (module, _) = self.modules[binding.module.as_str()].as_ref().expect("facts come with the module");
-        if let Some(module) = module {
+        if let Ok(Looked { code: Some(module), .. }) = &self.modules[binding.module.as_str()] {
             return Ok(module.clone());
         }
         let compiled = self.compiled.entry(facts.digest).or_insert_with(|| {
@@ -192,6 +194,20 @@ fn checkpoints(binding: &Binding, manifest: &Manifest) -> Vec<Pattern> {
     let own = || manifest.checkpoints.iter().flatten().map(|name| Pattern::new(name.as_str())).collect::<Vec<_>>();
     let checkpoints = binding.checkpoints.clone().unwrap_or_else(own);
     if checkpoints.is_empty() { vec![Pattern::new("*")] } else { checkpoints }
+}
+
+/// What a set says outside of its policies.
+fn described(set: &Set, digest: Digest) -> Plan {
+    fn value(entry: &impl Serialize) -> Value {
+        serde_json::to_value(entry).expect("settings always serialise")
+    }
+    Plan {
+        owner: set.owner.clone(),
+        systems: set.systems.iter().map(|(name, system)| (name.clone(), value(system))).collect(),
+        checkpoints: set.checkpoints.iter().map(|(name, checkpoint)| (name.clone(), value(checkpoint))).collect(),
+        tenants: set.tenants.iter().map(|tenant| (tenant.pattern.to_string(), value(tenant))).collect(),
+        ..Plan::of(&set.name, digest)
+    }
 }
 
 fn planned(

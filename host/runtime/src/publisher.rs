@@ -13,7 +13,8 @@ use crate::loader::Bundle;
 use crate::metrics::SetMetrics;
 use crate::preflight::prepare;
 use crate::registry::{Handle, Registry};
-use crate::report::Report;
+use crate::report::{Report, SetError};
+use crate::watcher::WatchState;
 
 /// Events a slow listener may be behind before it misses some; it is told how many.
 const EVENTS: usize = 64;
@@ -33,6 +34,8 @@ pub enum GenerationEvent {
     },
     /// A set was refused; the generation in force stayed.
     Refused(Arc<Report>),
+    /// Changes of the followed folder are heard of at once, or not any more.
+    Watch(WatchState),
     /// This listener was too slow and missed so many events.
     Missed(u64),
 }
@@ -76,9 +79,12 @@ pub(crate) struct Publisher {
     /// Where it is written down what is in force, and what the followed folder said last.
     history: Option<History>,
     seen: Mutex<Digest>,
-    /// Held from the look at what is in force until the next generation is: two that publish at once must not each take the
-    /// other's generation for the one they follow.
-    turn: Mutex<()>,
+    /// Held while a set is loaded, so that sets come into force in the order in which they were given.
+    loading: Mutex<()>,
+    /// Held from the last look at what is in force until the next generation is; never while anything is compiled, since a
+    /// rollback must not wait for that. Counts the rollbacks.
+    turn: Mutex<u64>,
+    pub(crate) looks: AtomicU64,
     published: AtomicU64,
     rolled_back: AtomicU64,
     refused: AtomicU64,
@@ -150,7 +156,9 @@ impl Publisher {
             events: broadcast::Sender::new(EVENTS),
             seen: Mutex::new(beginning.seen.as_ref().copied().unwrap_or(bundle.digest)),
             history,
-            turn: Mutex::new(()),
+            loading: Mutex::new(()),
+            turn: Mutex::new(0),
+            looks: AtomicU64::new(0),
             published: AtomicU64::new(1),
             rolled_back: AtomicU64::new(0),
             refused: AtomicU64::new(u64::from(beginning.refused.is_some())),
@@ -185,7 +193,7 @@ impl Publisher {
         bundle: Result<Bundle, Report>,
         known: Option<&Report>,
     ) -> Result<GenerationNumber, Report> {
-        let _turn = self.turn();
+        let _loading = unpoisoned(&self.loading);
         let published = bundle.and_then(|bundle| self.bring_into_force(&bundle));
         published.inspect_err(|report| {
             if known != Some(report) {
@@ -196,10 +204,10 @@ impl Publisher {
     }
 
     fn bring_into_force(&self, bundle: &Bundle) -> Result<GenerationNumber, Report> {
+        let rollbacks = *unpoisoned(&self.turn);
         let kept = self.kept();
         let same = kept.iter().rev().find(|generation| generation.loaded().digest() == bundle.digest);
         let loaded = match same {
-            Some(same) if same.id() == self.in_force().id() => return Ok(same.id().number),
             Some(same) => Arc::clone(same.loaded()),
             None => {
                 let former: Vec<Arc<Loaded>> =
@@ -207,8 +215,18 @@ impl Publisher {
                 Arc::new(pollster::block_on(prepare(&self.code, bundle, &former))?)
             }
         };
+        let turn = unpoisoned(&self.turn);
+        if *turn != rollbacks {
+            let message = "there was a rollback while this set was loaded";
+            let help = Some("when the set is still meant, publish it again".to_owned());
+            return Err(SetError { help, ..SetError::new(&bundle.file, 1, message) }.into());
+        }
+        let in_force = self.in_force().id();
+        if in_force.digest == bundle.digest {
+            return Ok(in_force.number);
+        }
         self.keep(bundle);
-        self.remember(self.in_force().id().number.next(), bundle.digest);
+        self.remember(in_force.number.next(), bundle.digest);
         let generation = self.registry.publish(loaded, None);
         self.published.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::Published(generation.id()));
@@ -217,7 +235,7 @@ impl Publisher {
 
     /// Brings the policies of a kept generation into force under the next number.
     pub(crate) fn rollback(&self, to: GenerationNumber) -> Result<GenerationNumber, RollbackError> {
-        let _turn = self.turn();
+        let mut turn = unpoisoned(&self.turn);
         let (in_force, mut kept) = (self.in_force(), self.kept());
         kept.pop();
         let Some(wanted) = kept.iter().chain([&in_force]).find(|generation| generation.id().number == to) else {
@@ -229,6 +247,7 @@ impl Publisher {
         }
         self.remember(in_force.id().number.next(), wanted.loaded().digest());
         let generation = self.registry.publish(Arc::clone(wanted.loaded()), Some(to));
+        *turn += 1;
         self.rolled_back.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::RolledBack { to: generation.id(), restores: to });
         Ok(generation.id().number)
@@ -241,6 +260,7 @@ impl Publisher {
             published: self.published.load(Relaxed),
             rolled_back: self.rolled_back.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            looks: self.looks.load(Relaxed),
             compilations: code.compilations.load(Relaxed),
             compile_failures: code.failures.load(Relaxed),
             compile_cpu_micros: code.cpu_micros.load(Relaxed),
@@ -254,7 +274,7 @@ impl Publisher {
 
     /// Says what the followed folder says, for the next start.
     pub(crate) fn saw(&self, seen: Digest) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        *unpoisoned(&self.seen) = seen;
     }
 
     fn keep(&self, bundle: &Bundle) {
@@ -264,7 +284,7 @@ impl Publisher {
     /// Writes down what will be in force, before it is.
     fn remember(&self, number: GenerationNumber, digest: Digest) {
         let Some(history) = &self.history else { return };
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *unpoisoned(&self.seen);
         let kept: Vec<Digest> = self.kept().iter().map(|generation| generation.loaded().digest()).collect();
         self.noted(history.remember(Remembered { number, digest, seen }, &kept));
     }
@@ -276,13 +296,13 @@ impl Publisher {
         }
     }
 
-    fn tell(&self, event: GenerationEvent) {
+    pub(crate) fn tell(&self, event: GenerationEvent) {
         // Nobody listening is no error.
         let _ = self.events.send(event);
     }
+}
 
-    /// Nothing is half-changed when a publisher panics: the registry changes in one step.
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Nothing is half-changed when somebody panics who holds a lock of this file: each change is one step.
+fn unpoisoned<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -39,8 +39,9 @@ struct Generations {
 #[repr(align(128))]
 struct Shard(Mutex<Handle>);
 
-/// A generation, held for one evaluation or by a shard. The outer count belongs to one shard.
+/// A generation, held for one evaluation or by a shard.
 #[derive(Clone)]
+#[expect(clippy::redundant_allocation, reason = "the outer count belongs to one shard, the inner one to all of them")]
 pub(crate) struct Handle(Arc<Arc<Generation>>);
 
 impl Deref for Handle {
@@ -137,8 +138,7 @@ mod tests {
     use crate::set::Set;
 
     fn loaded(name: &str) -> Arc<Loaded> {
-        let digest = Digest::of(name.as_bytes());
-        let plan = Plan { set: name.into(), digest, policies: Vec::new(), cases: 0, warnings: Vec::new() };
+        let plan = Plan::of(name, Digest::of(name.as_bytes()));
         Arc::new(Loaded::new(&Set::default(), plan, (Vec::new(), Vec::new()), Vec::new()))
     }
 

@@ -5,14 +5,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::text::{harmless, quoted};
 
 /// Why a set was refused: all errors of its text and all errors of loading its policies.
 ///
 /// While there is a report there is no new generation; the former one stays in force.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Errors in the text of the set, in the order of the text.
     pub set: Vec<SetError>,
@@ -24,7 +24,7 @@ pub struct Report {
 }
 
 /// One error in the text of a set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetError {
     /// The file as its reader named it.
     pub file: String,
@@ -39,7 +39,7 @@ pub struct SetError {
 }
 
 /// One policy that could not be loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadError {
     /// The policy's name in the set.
     pub policy: String,

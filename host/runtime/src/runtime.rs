@@ -139,8 +139,8 @@ impl Builder {
             recorder,
             counters: Counters::default(),
             source,
+            followed: Arc::new(Followed::new(beginning.seen.as_ref().ok().copied(), beginning.refused)),
             seen: beginning.seen,
-            followed: Arc::new(Followed::new(beginning.refused)),
             patience,
         };
         Ok(Runtime { shared: Arc::new(shared) })
@@ -235,7 +235,15 @@ impl Runtime {
     /// Everything that is wrong with it; the generation in force stays.
     pub async fn publish(&self, source: Source) -> Result<GenerationNumber, Report> {
         let publisher = Arc::clone(&self.shared.publisher);
-        in_thread(move || publisher.publish(load(&source), None)).await
+        let own = source.folder().is_some() && source.folder() == self.shared.source.folder();
+        let publish = move || {
+            let loaded = load(&source);
+            if let Some(bundle) = loaded.as_ref().ok().filter(|_| own) {
+                publisher.saw(bundle.digest);
+            }
+            publisher.publish(loaded, None)
+        };
+        in_thread(publish).await
     }
 
     /// Brings the policies of a former generation into force again, under a new and higher number. The last three

@@ -17,6 +17,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use serde::Serialize;
 
 use crate::verdict::Effect;
 
@@ -186,7 +187,7 @@ impl Grant {
 }
 
 /// A registered AI system: what every request of it says, whatever its caller says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct System {
     /// Where it runs, as region codes.
     pub deployed_in: Vec<String>,
@@ -203,7 +204,7 @@ pub(crate) struct System {
 }
 
 /// What holds at one checkpoint.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Checkpoint {
     /// The answer where no policy applies.
     pub when_unbound: WhenUnbound,
@@ -214,7 +215,8 @@ pub(crate) struct Checkpoint {
 }
 
 /// The answer where no policy applies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum WhenUnbound {
     /// Deny, decided by `unbound`. The default.
     #[default]
@@ -224,7 +226,8 @@ pub(crate) enum WhenUnbound {
 }
 
 /// The answer when the decision cannot be recorded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum WhenRecordFails {
     /// Deny, decided by `record`. The default.
     #[default]
@@ -234,7 +237,8 @@ pub(crate) enum WhenRecordFails {
 }
 
 /// When a record counts as written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Durability {
     /// On the disk before the answer.
     Strict,
@@ -246,9 +250,10 @@ pub(crate) enum Durability {
 }
 
 /// Tenants that match a pattern, and their part of the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Tenant {
     /// Which tenants.
+    #[serde(skip)]
     pub pattern: Pattern,
     /// Share of the machine under load: 1 to 1000, default 1.
     pub weight: u32,
@@ -257,7 +262,8 @@ pub(crate) struct Tenant {
 }
 
 /// How urgent the requests of a tenant are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Class {
     /// Somebody waits for the answer.
     Interactive,

@@ -62,7 +62,7 @@ impl Default for Patience {
 }
 
 /// Whether hints come.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "state", content = "why", rename_all = "snake_case")]
 pub enum WatchState {
     /// Changes are seen at once, except those that give no event: through a hard link, behind a link that leads out of

@@ -23,6 +23,8 @@ const EXTENSION: &str = "code";
 const MOST_BYTES: u64 = 1 << 30;
 /// Bytes of one entry that are believed possible.
 const LARGEST_ENTRY: u64 = 256 << 20;
+/// Bytes that are read and hashed at once: they stay in the processor's cache.
+const CHUNK: usize = 64 << 10;
 /// A file that is being written is finished within this time, or its writer is dead.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
@@ -111,11 +113,20 @@ impl Store {
         if !metadata.is_file() || own(&metadata).is_err() || metadata.len() > LARGEST_ENTRY {
             return Err(io::Error::other("not an entry of ours"));
         }
-        let mut bytes = Vec::with_capacity(metadata.len() as usize);
-        file.take(LARGEST_ENTRY).read_to_end(&mut bytes)?;
-        let (code, hash) = bytes.split_last_chunk::<KEY>().ok_or_else(|| io::Error::other("cut off"))?;
+        let length = metadata.len().checked_sub(KEY as u64).ok_or_else(|| io::Error::other("cut off"))?;
+        let mut hasher = self.hasher(name);
+        let mut chunk = vec![0; CHUNK.min(length as usize)];
+        let mut left = length;
+        while left > 0 {
+            let part = &mut chunk[..CHUNK.min(left as usize)];
+            file.read_exact(part)?;
+            hasher.update(part);
+            left -= part.len() as u64;
+        }
+        let mut hash = [0; KEY];
+        file.read_exact(&mut hash)?;
         // The comparison of these hashes takes the same time wherever they differ.
-        if self.hash(name, code) == blake3::Hash::from_bytes(*hash) {
+        if hasher.finalize() == blake3::Hash::from_bytes(hash) {
             Ok(())
         } else {
             Err(io::Error::other("changed since it was written"))
@@ -125,7 +136,7 @@ impl Store {
     /// Keeps a module's code.
     pub(super) fn keep(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let name = self.name(digest);
-        let hash = self.hash(&name, code);
+        let hash = self.hasher(&name).update(code).finalize();
         self.make_room(code.len() as u64)?;
         let temporary = Temporary::new(&self.folder)?;
         let mut file = &temporary.file;
@@ -138,9 +149,11 @@ impl Store {
         format!("{}-{:016x}.{EXTENSION}", digest.hex(), self.engine)
     }
 
-    fn hash(&self, name: &str, code: &[u8]) -> blake3::Hash {
+    /// Begins the hash of an entry: its name is part of it, so that none can stand in for another.
+    fn hasher(&self, name: &str) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(name.as_bytes()).update(code).finalize()
+        hasher.update(name.as_bytes());
+        hasher
     }
 
     /// Removes what was not used for longest until `more` bytes fit, and what dead writers have left.
