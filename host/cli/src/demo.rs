@@ -1,12 +1,20 @@
-//! `weir demo`: a day of several companies in a few seconds, with the shipped policies, and a hostile one at the end.
+//! `weir demo`: a day of several companies in a few seconds, with the shipped policies, a hostile one, and changes of
+//! policies while everybody keeps asking.
 //!
-//! [`traffic`] makes the requests, [`cards`] shows single ones, [`hostile`] swaps in policies that never answer, and
-//! [`records`] reads back what was recorded: the numbers at the end are its, not the runtime's.
+//! [`traffic`] makes the requests, [`cards`] shows single ones, [`hostile`] brings in policies that never answer.
+//! [`swap`] is about changes: [`operator`] makes them, with a [`bomb`] among them, [`callers`] ask meanwhile, and
+//! [`evidence`] compares what they were told with the records. [`records`] reads back what was recorded: the numbers at
+//! the end are its, not the runtime's.
 
+mod bomb;
+mod callers;
 mod cards;
+mod evidence;
 mod hostile;
+mod operator;
 mod records;
 mod stage;
+mod swap;
 mod templates;
 mod traffic;
 
@@ -18,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use tempfile::TempDir;
-use weir::{Decision, Request, Runtime, Source};
+use weir::{Builder, Decision, Request, Runtime, Source};
 
 use crate::eval::executor;
 use crate::exit::{Exit, Failed};
@@ -27,15 +35,19 @@ use crate::set;
 use crate::summary::{effects_line, policy_table};
 use crate::terminal::{count, counted};
 use cards::{Card, Scenes};
+use evidence::Evidence;
 use records::Records;
 use stage::Stage;
-use traffic::Traffic;
+use swap::{Cut, Left, Swap};
+use traffic::{Shared, Traffic};
 
-/// See Weir at work: made-up requests, the shipped policies, and one that is hostile
+/// See Weir at work: made-up requests, the shipped policies, hostile ones, and swaps under load
 ///
 /// Plays requests of five teams in two companies through the shipped policies: prompts, answers, tool
-/// calls, releases of models, and a week's numbers. One process, no network; the texts and people in
-/// it are made up. The summary at the end is read back from the records.
+/// calls, releases of models, and a week's numbers. Then come a policy that never ends, and changes
+/// of the policies while callers keep asking: a good one, a mistake, a module that chokes compilers,
+/// half a file, and the way back. No network; the texts and people are made up. The summary at the
+/// end is read back from the records.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -45,8 +57,10 @@ Examples:
   weir demo --requests 20000 --seed 7
   weir demo --audit demo-records        keep the records, one JSON line a decision
 
-The same seed plays the same requests. On a terminal they come at a pace that can be read, otherwise
-at full speed. Exit codes: 0 done, 2 usage error, 4 the environment failed, 130 interrupted."
+The same seed plays the same requests; how many are asked while policies change depends on how long
+that takes. On a terminal they come at a pace that can be read, otherwise at full speed.
+Exit codes: 0 done, 1 a swap did not hold what it should, 2 usage error, 4 the environment failed,
+130 interrupted."
 )]
 pub(crate) struct Args {
     /// How many requests to play
@@ -74,35 +88,35 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         if interrupt.exit().is_none() {
             play.second_act(&folder).await?;
         }
+        if interrupt.exit().is_none() {
+            play.third_act(&folder).await?;
+        }
         play.closing(&folder)?;
-        Ok(interrupt.exit().unwrap_or(Exit::Done))
+        play.outcome()
     })
 }
 
-/// Where the records of the demo are.
-enum Folder {
-    Kept(PathBuf),
-    /// Removed when it is dropped.
-    Temporary(TempDir),
+/// Where the files of the demo are.
+struct Folder {
+    /// Everything that is not kept; removed when it is dropped.
+    workshop: TempDir,
+    records: PathBuf,
+    /// Whether the records stay.
+    kept: bool,
 }
 
 impl Folder {
     fn new(audit: Option<&Path>) -> Result<Folder, Failed> {
-        match audit {
-            Some(path) => Ok(Folder::Kept(path.to_owned())),
-            None => {
-                let made = tempfile::Builder::new().prefix("weir-demo-").tempdir();
-                let context = |error| anyhow::Error::new(error).context("cannot make a temporary folder for records");
-                made.map(Folder::Temporary).map_err(|error| Failed::environment(context(error)))
-            }
-        }
+        let made = tempfile::Builder::new().prefix("weir-demo-").tempdir();
+        let context = |error| anyhow::Error::new(error).context("cannot make a temporary folder");
+        let workshop = made.map_err(|error| Failed::environment(context(error)))?;
+        let records = audit.map_or_else(|| workshop.path().join("records"), Path::to_owned);
+        Ok(Folder { workshop, records, kept: audit.is_some() })
     }
 
-    fn path(&self) -> &Path {
-        match self {
-            Folder::Kept(path) => path,
-            Folder::Temporary(folder) => folder.path(),
-        }
+    /// Hosts that compile a module once for all acts.
+    fn builder(&self) -> Builder {
+        Runtime::builder().store(self.workshop.path().join("machine-code"))
     }
 }
 
@@ -110,18 +124,22 @@ impl Folder {
 struct Play {
     requests: u64,
     seed: u64,
+    traffic: Shared,
     stage: Stage,
     interrupt: Interrupt,
     /// Decisions that were answered.
     answered: u64,
     /// Number of the first record; a folder may hold those of a former demo.
     first_record: Option<u64>,
+    /// What came of the third act, once it has been played.
+    evidence: Option<Evidence>,
 }
 
 impl Play {
     fn new(args: &Args, interrupt: Interrupt) -> Play {
-        let stage = Stage::new(args.quiet);
-        Play { requests: args.requests, seed: args.seed, stage, interrupt, answered: 0, first_record: None }
+        let Args { requests, seed, quiet, .. } = *args;
+        let (traffic, stage) = (Shared::new(Traffic::new(seed)), Stage::new(quiet));
+        Play { requests, seed, traffic, stage, interrupt, answered: 0, first_record: None, evidence: None }
     }
 
     fn opening(&mut self, folder: &Folder) -> io::Result<()> {
@@ -130,16 +148,17 @@ impl Play {
         self.stage.line(&format!("requests  {}, seed {}", count(self.requests), self.seed))?;
         let names: Vec<&str> = weir_plugins::modules().iter().map(|module| module.name).collect();
         self.stage.line(&format!("policies  the shipped ones: {}", names.join(", ")))?;
-        self.stage.line(&format!("records   {}", paint.faint(folder.path().display())))
+        self.stage.line(&format!("records   {}", paint.faint(folder.records.display())))
     }
 
     /// The shipped set and the traffic of a day.
     async fn first_act(&mut self, folder: &Folder) -> Result<(), Failed> {
-        let runtime = set::open(shipped(), folder.path()).await?;
+        let opening = set::open(folder.builder(), shipped(), &folder.records);
+        let Some(runtime) = self.opened(opening).await? else { return Ok(()) };
         let mut scenes = Scenes::default();
-        let (requests, total) = (self.stream(0, self.requests), self.requests);
+        let (requests, total) = (self.stream(self.requests), self.requests);
         let started = Instant::now();
-        let mut decisions = std::pin::pin!(runtime.evaluate_all(requests));
+        let mut decisions = Box::pin(runtime.evaluate_all(requests));
         while let Some(decision) = decisions.next().await {
             self.count(&decision);
             self.stage.progress(self.answered, total);
@@ -152,6 +171,8 @@ impl Play {
         let pace = if self.stage.paced { ", at a pace to read along" } else { "" };
         self.stage.gap()?;
         self.stage.line(&format!("{answered} in {:.2} s{pace}.", wall.as_secs_f64()))?;
+        // A host waits for whoever may still ask it something.
+        drop(decisions);
         runtime.shutdown(Duration::from_secs(5)).await;
         Ok(())
     }
@@ -160,7 +181,8 @@ impl Play {
     async fn second_act(&mut self, folder: &Folder) -> Result<(), Failed> {
         self.stage.title("Then somebody ships a policy that never ends")?;
         self.stage.lines(hostile::CAPTION)?;
-        let runtime = Arc::new(set::open(hostile::set(), folder.path()).await?);
+        let opening = set::open(folder.builder(), hostile::set(), &folder.records);
+        let Some(runtime) = self.opened(opening).await?.map(Arc::new) else { return Ok(()) };
         let seen = self.callers(&runtime, hostile::requests(self.requests)).await?;
         self.stage.gap()?;
         self.stage.lines(seen.lines(self.stage.paint))?;
@@ -168,6 +190,19 @@ impl Play {
             runtime.shutdown(Duration::from_secs(5)).await;
         }
         Ok(())
+    }
+
+    /// Waits for a host to open; none where Ctrl-C came first. A terminal sends it to those who compile, too, so that
+    /// they end with an error that is none.
+    async fn opened<T>(&self, opening: impl Future<Output = Result<T, Failed>>) -> Result<Option<T>, Failed> {
+        tokio::select! {
+            biased;
+            () = self.interrupt.clone().wait() => Ok(None),
+            opened = opening => match opened {
+                Err(_) if self.interrupt.exit().is_some() => Ok(None),
+                opened => opened.map(Some),
+            }
+        }
     }
 
     /// Callers that wait for their answers: a deadline is for them, while a bulk run gives a late policy more time.
@@ -178,11 +213,12 @@ impl Play {
             let runtime = Arc::clone(runtime);
             tokio::spawn(async move { runtime.evaluate(request).await })
         };
-        let answers = self.stream(self.requests, number).map(ask).buffered(AT_ONCE);
+        let answers = self.stream(number).map(ask).buffered(AT_ONCE);
         let mut decisions = std::pin::pin!(answers.filter_map(async |answer| answer.ok()));
         let mut seen = hostile::Seen::default();
         while let Some(decision) = decisions.next().await {
             self.count(&decision);
+            self.stage.progress(self.answered, self.requests + number);
             if let Some(headline) = seen.add(&decision) {
                 let card = Card { decision: &decision, request: &asked(&decision), headline };
                 self.stage.show(&card)?;
@@ -191,10 +227,46 @@ impl Play {
         Ok(seen)
     }
 
+    /// The policies change while callers keep asking.
+    async fn third_act(&mut self, folder: &Folder) -> Result<(), Failed> {
+        self.stage.title(swap::TITLE)?;
+        let (traffic, interrupt) = (self.traffic.clone(), self.interrupt.clone());
+        let opening = Swap::open(&self.stage, interrupt, folder, traffic);
+        let Some(mut swap) = self.opened(opening).await? else { return Ok(()) };
+        let played = swap.play().await;
+        let Left { told, generations } = swap.close().await?;
+        let answers = || told.callers.iter().flatten();
+        self.answered += answers().count() as u64;
+        self.first_record = self.first_record.into_iter().chain(answers().filter_map(|answer| answer.record)).min();
+        match played {
+            Err(Cut::Failed(failed)) => return Err(failed),
+            Err(Cut::Interrupted) => return Ok(()),
+            Ok(()) => {}
+        }
+        let evidence = Evidence::gather(&folder.records, &told, &generations)?;
+        self.stage.gap()?;
+        self.stage.lines(evidence.table(self.stage.paint))?;
+        self.stage.gap()?;
+        self.stage.lines(evidence.lines(self.stage.paint))?;
+        self.evidence = Some(evidence);
+        Ok(())
+    }
+
+    /// How the demo ends.
+    fn outcome(&self) -> Result<Exit, Failed> {
+        match &self.evidence {
+            Some(evidence) if !evidence.holds() => {
+                let failed = Failed::refused("decisions were lost, late or mixed while the policies changed");
+                Err(failed.help("where some are late and nothing else is wrong, this machine is too busy for it"))
+            }
+            _ => Ok(self.interrupt.exit().unwrap_or(Exit::Done)),
+        }
+    }
+
     /// What the records say.
     fn closing(&mut self, folder: &Folder) -> Result<(), Failed> {
         let paint = self.stage.paint;
-        let records = Records::read(folder.path(), self.first_record)?;
+        let records = Records::read(&folder.records, self.first_record)?;
         self.stage.loud();
         self.stage.title("What the records say")?;
         self.stage.line(&format!(
@@ -208,14 +280,17 @@ impl Play {
             false => paint.red(format!("{answered} decisions were answered")),
         };
         self.stage.line(&proof)?;
+        if let Some(evidence) = &self.evidence {
+            self.stage.lines(evidence.summary(paint))?;
+        }
         for table in [records.checkpoint_table(paint), policy_table(&records.tally.policies, paint)] {
             self.stage.gap()?;
             self.stage.lines(table)?;
         }
         self.stage.gap()?;
-        let kept = match folder {
-            Folder::Kept(path) => format!("The records are in `{}`.", path.display()),
-            Folder::Temporary(_) => "The records are removed now; `weir demo --audit DIR` keeps them.".to_owned(),
+        let kept = match folder.kept {
+            true => format!("The records are in `{}`.", folder.records.display()),
+            false => "The records are removed now; `weir demo --audit DIR` keeps them.".to_owned(),
         };
         self.stage.line(&kept)?;
         if self.interrupt.exit().is_some() {
@@ -230,13 +305,13 @@ impl Play {
         self.first_record = self.first_record.into_iter().chain(number).min();
     }
 
-    /// The requests behind the first `skip` ones, until Ctrl-C; a few at a time where somebody reads along.
-    fn stream(&self, skip: u64, number: u64) -> Pin<Box<dyn Stream<Item = Request>>> {
+    /// The next requests, until Ctrl-C; a few at a time where somebody reads along.
+    fn stream(&self, number: u64) -> Pin<Box<dyn Stream<Item = Request>>> {
         /// How long the first act takes on a terminal.
         const READING: Duration = Duration::from_secs(6);
         const TICK: Duration = Duration::from_millis(20);
-        let parsed = |line: String| Request::parse(line.as_bytes()).expect("a test judges the demo's requests");
-        let requests = Traffic::new(self.seed).skip(skip as usize).take(number as usize).map(parsed);
+        let traffic = self.traffic.clone();
+        let requests = std::iter::repeat_with(move || traffic.draw()).take(number as usize);
         let interrupted = self.interrupt.clone().wait();
         if !self.stage.paced {
             return Box::pin(stream::iter(requests).take_until(interrupted));

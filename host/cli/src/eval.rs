@@ -11,10 +11,12 @@ use futures_util::{Stream, StreamExt};
 use weir::{Decision, Generation, Runtime, Source};
 
 use crate::exit::{Exit, Failed, OrFail};
+use crate::follow::{Following, Place};
 use crate::interrupt::Interrupt;
 use crate::lines::{Inputs, Progressed};
 use crate::progress::Progress;
 use crate::set;
+use crate::state_folder::StateFolder;
 use crate::summary::Summary;
 use crate::tally::Tally;
 use crate::terminal::{Paint, count, counted, say};
@@ -23,6 +25,9 @@ use crate::terminal::{Paint, count, counted, say};
 ///
 /// Reads requests as JSON lines and writes decisions as JSON lines, in the order of the requests,
 /// and a record of each. Everything else (progress, bad lines, a summary) goes to stderr.
+///
+/// With --follow the set may change meanwhile: once its files do, requests that come from then on are
+/// judged by the new policies. A set with a mistake in it changes nothing, and stderr says what it is.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -31,6 +36,7 @@ Examples:
   weir eval policies/ requests.jsonl > decisions.jsonl
   tail -f requests.jsonl | weir eval policies/
   weir eval policies/ nightly/*.jsonl --gate --out decisions.jsonl --summary summary.json
+  tail -f requests.jsonl | weir eval policies/ --follow     change policies/ while it runs
 
 A request needs a checkpoint; `id`, `time` and the rest may be set:
   {\"checkpoint\":\"inference.input\",\"content\":[{\"role\":\"user\",\"origin\":\"user\",\"text\":\"Hello\"}]}
@@ -39,12 +45,16 @@ A line that is no request is named on stderr with its place; the others are judg
 code is 2. Empty lines are skipped. Ctrl-C stops reading, finishes what has begun, and prints the
 summary; a second one ends at once.
 
+A host that follows its set keeps compiled policies and a socket in SET/.weir, for its owner alone.
+Through the socket it is asked: `weir status SET`, `weir generations SET`, `weir rollback SET`.
+
 Exit codes:
   0  everything was judged
   1  with --gate: something is denied; or the set is refused
   2  a bad line, a missing file; with --gate also: no request at all
   3  with --gate: nothing is denied, something waits for review
-  4  the environment failed, such as the folder of the records or, with --gate, a closed stdout
+  4  the environment failed, such as the folder of the records or, with --gate, a closed stdout;
+     or another host follows the set already
   130, 143  interrupted (Ctrl-C, SIGTERM)"
 )]
 pub(crate) struct Args {
@@ -71,9 +81,20 @@ pub(crate) struct Args {
     /// Threads that judge; default: one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// No progress bar, no summary
+    /// No progress bar, no summary, no word about changes of the set
     #[arg(short, long)]
     quiet: bool,
+    /// Follow the set: bring what its files say into force whenever they change
+    #[arg(long)]
+    follow: bool,
+    /// Folder for compiled policies and the socket, instead of SET/.weir; made if it is missing. Needed
+    /// where the set's folder cannot be written, is a link, or is replaced as a whole
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    state: Option<PathBuf>,
+    /// With --follow: how often to look at the files although nothing was heard of them
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "follow")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    rescan: u32,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
@@ -83,16 +104,51 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         say("weir: reads requests from this terminal, one JSON object a line; Ctrl-D ends");
     }
     distinct(args)?;
-    let (output, summary) = (Output::open(args.out.as_deref())?, args.summary.as_deref().map(create).transpose()?);
+    let state = StateFolder::of(&folder, args.state.as_deref());
     executor(args.threads)?.block_on(async {
         let interrupt = Interrupt::listen()?;
-        let runtime = set::open(Source::dir(folder), &args.audit).await?;
-        let judged = judge(args, &runtime, inputs, output, &interrupt).await?;
+        // Before any file of a host that follows the set already is emptied.
+        let place = if args.follow { Some(Place::take(&state, &folder, &args.audit).await?) } else { None };
+        let (output, summary) =
+            (Output::open(args.out.as_deref())?, args.summary.as_deref().map(create).transpose()?);
+        let runtime = Arc::new(open(args, folder, &state).await?);
+        let progress = Progress::of_bytes(inputs.length, !args.quiet && !output.is_terminal);
+        let say = (!args.quiet).then(|| progress.clone()).map(|progress| move |line: &str| progress.say(line));
+        let following = place.map(|place| Following::start(place, &runtime, say));
+        let judged = judge(args, &runtime, inputs, output, &progress, &interrupt).await;
+        if let Some(following) = following {
+            following.end().await;
+        }
         let (generation, record_failures) = (runtime.generation(), runtime.metrics().record_failures);
-        runtime.shutdown(Duration::from_secs(5)).await;
+        // Dropping it flushes the records, too, should a client of the socket still hold it.
+        if let Some(runtime) = Arc::into_inner(runtime) {
+            runtime.shutdown(Duration::from_secs(5)).await;
+        }
+        let mut judged = judged?;
+        judged.tally.name(generation.policies());
         judged.summarise(args, &generation, summary)?;
         Ok(judged.exit(args.gate, record_failures))
     })
+}
+
+/// Opens the set, with the machine code of a state folder that is wanted or there.
+async fn open(args: &Args, folder: PathBuf, state: &StateFolder) -> Result<Runtime, Failed> {
+    let mut builder = Runtime::builder().rescan(Duration::from_secs(args.rescan.into()));
+    if args.state.is_some() {
+        state.make()?;
+    }
+    if state.is_usable() {
+        builder = builder.store(state.code());
+    }
+    if args.follow {
+        builder = builder.state(state.in_force());
+    }
+    let runtime = set::open(builder, Source::dir(folder), &args.audit).await?;
+    if let Some(report) = runtime.refused() {
+        let stays = runtime.generation().id().number;
+        say(&format!("{report}\nweir: the set is refused; generation {stays}, the last good one, is in force again"));
+    }
+    Ok(runtime)
 }
 
 /// Refuses to write over what is read, or twice to one file: opening it would empty it.
@@ -147,9 +203,9 @@ async fn judge(
     runtime: &Runtime,
     inputs: Inputs,
     mut output: Output,
+    progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<Judged, Failed> {
-    let progress = Progress::of_bytes(inputs.length, !args.quiet && !output.is_terminal);
     let started = Instant::now();
     let (progressed, requests) = inputs.read(args.strict, progress.clone());
     let requests = Box::pin(requests.take_until(interrupt.clone().wait()));

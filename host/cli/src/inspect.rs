@@ -8,7 +8,7 @@ use serde_json::Value;
 use weir::{Inspection, Item, Manifest};
 
 use crate::exit::{Exit, Failed, OrFail, printed};
-use crate::terminal::{Paint, count, counted, plain, size, wrapped};
+use crate::terminal::{Paint, count, counted, fact, plain, shortened, size, wrapped};
 
 /// Show what is in a module, without running it
 ///
@@ -151,13 +151,6 @@ fn kind(schema: &Value) -> String {
     }
 }
 
-fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most).chain(['…']).collect()
-}
-
 fn items(out: &mut impl Write, paint: Paint, name: &str, items: &[Item]) -> io::Result<()> {
     if items.is_empty() {
         return fact(out, paint, name, "nothing");
@@ -167,10 +160,6 @@ fn items(out: &mut impl Write, paint: Paint, name: &str, items: &[Item]) -> io::
         fact(out, paint, if number == 0 { name } else { "" }, &text)?;
     }
     Ok(())
-}
-
-fn fact(out: &mut impl Write, paint: Paint, name: &str, text: &str) -> io::Result<()> {
-    writeln!(out, "{}  {text}", paint.faint(format!("{name:<9}")))
 }
 
 fn paragraph(out: &mut impl Write, indent: &str, text: &str) -> io::Result<()> {
@@ -188,6 +177,5 @@ mod tests {
         assert_eq!(kind(&json!({"type": "number", "minimum": 0, "maximum": 1})), "number from 0 to 1");
         assert_eq!(kind(&json!({"enum": ["mask", "deny"]})), r#"one of "mask", "deny""#);
         assert_eq!(kind(&json!({})), "value");
-        assert_eq!(shortened("abcdef", 3), "abc…");
     }
 }

@@ -1,23 +1,32 @@
 //! The command `weir`: one file per subcommand, and one exit code per way to end.
 //!
 //! `eval` and `demo` feed a [`Runtime`](weir::Runtime) and count what comes out in [`tally`], whose numbers [`summary`]
-//! prints; `run`, `check` and `inspect` answer about one module or one set. What a terminal shows goes through
-//! [`terminal`] and [`table`]; how a process ends is in [`exit`].
+//! prints; `run`, `check` and `inspect` answer about one module or one set. With `--follow` an `eval` is a host that
+//! [`follow`]s its set; `status`, `generations` and `rollback` ask it through its [`control`] socket. What a terminal shows
+//! goes through [`terminal`] and [`table`]; how a process ends is in [`exit`].
 
 mod check;
 mod completions;
+mod control;
 mod demo;
 mod eval;
 mod exit;
+mod follow;
+mod generations;
 mod inspect;
 mod interrupt;
 mod lines;
+mod lock;
 mod progress;
+mod rollback;
 mod run;
 mod set;
+mod state_folder;
+mod status;
 mod summary;
 mod table;
 mod tally;
+mod task;
 mod terminal;
 
 use std::process::ExitCode;
@@ -45,6 +54,11 @@ Examples:
   weir eval policies/ requests.jsonl           judge a file of requests
   weir run pii_secrets.wasm request.json       try one policy on one request
   weir inspect pii_secrets.wasm                what is in this module?
+  weir lock policies/                          make a change of several files one change
+  weir eval policies/ --follow                 judge stdin while the policies change
+  weir status policies/                        how is the host that follows them?
+  weir generations policies/ --diff 2 3        what changed, and when?
+  weir rollback policies/                      back to the policies before
   weir completions bash                        completions for your shell
 
 Exit codes:
@@ -58,6 +72,10 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Inspect(inspect::Args),
+    Lock(lock::Args),
+    Status(status::Args),
+    Generations(generations::Args),
+    Rollback(rollback::Args),
     Completions(completions::Args),
     /// Compile a module for the host that asks on stdin
     #[command(hide = true, after_help = "For hosts: `weir compile-worker` reads limits and a module from stdin.")]
@@ -71,6 +89,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Lock(args) => lock::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Generations(args) => generations::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::CompileWorker => return weir::compile_worker(),
     };

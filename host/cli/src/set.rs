@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use weir::{Compiler, OpenError, Recorder, Report, Runtime, Source};
+use weir::{Builder, Compiler, OpenError, Recorder, Report, Runtime, Source};
 
 use crate::exit::Failed;
+use crate::state_folder;
 use crate::terminal::counted;
 
 /// The folder of a set: the argument, or the folder around it where it names the `weir.toml` itself.
@@ -30,16 +31,17 @@ pub(crate) fn compiler() -> Compiler {
 }
 
 /// Opens a runtime that records into a folder.
-pub(crate) async fn open(source: Source, audit: &Path) -> Result<Runtime, Failed> {
+pub(crate) async fn open(builder: Builder, source: Source, audit: &Path) -> Result<Runtime, Failed> {
     let recorder = Recorder::jsonl(audit)
         .map_err(|error| Failed::environment(error).help("`--audit DIR` chooses another folder for the records"))?;
-    Runtime::builder().compiler(compiler()).recorder(recorder).open(source).await.map_err(failed)
+    builder.compiler(compiler()).recorder(recorder).open(source).await.map_err(failed)
 }
 
 /// A refused set is the caller's, everything else the machine's.
 pub(crate) fn failed(error: OpenError) -> Failed {
     match error {
         OpenError::Set(report) => refused(&report),
+        error @ OpenError::Store(_) => Failed::environment(error).help(state_folder::ANOTHER),
         error => Failed::environment(error),
     }
 }

@@ -3,7 +3,7 @@
 //! The JSON form is stable: keys are added, never renamed or removed, while `v` is 1.
 //!
 //! ```json
-//! {"v":1, "set":"claims-eu", "generation":{"number":1,"digest":"sha256:…"}, "audit":"audit",
+//! {"v":1, "set":"claims-eu", "generation":{"number":1,"digest":"sha256:…"}, "generations":1, "audit":"audit",
 //!  "requests":1000, "bad_lines":0, "allow":950, "review":20, "deny":30, "by_host":{"unbound":2},
 //!  "complete":true, "wall_seconds":0.081, "requests_per_second":12345.7,
 //!  "policies":[{"name":"pii", "shadow":false, "calls":998, "allow":950, "review":20, "deny":27, "failures":{"fuel":1},
@@ -12,7 +12,8 @@
 //!
 //! `requests` is the number of decisions; `complete` says whether they are those of the whole input, bad lines aside. A
 //! policy's `allow`, `review` and `deny` count verdicts, so `calls` is their sum and that of `failures`. `shadow` is
-//! null for a policy that was never called.
+//! null for a policy that was never called. `generation` is the last one of the `generations` there were: with
+//! `--follow` policies come and go, and one that left the shadow has two entries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,12 +23,13 @@ use weir::{Effect, GenerationId};
 
 use crate::table::Table;
 use crate::tally::{PolicyTally, Tally};
-use crate::terminal::{Paint, count, counted, time};
+use crate::terminal::{Paint, count, counted, short_digest, time};
 
 /// Everything there is to say about a number of decisions.
 #[derive(Debug)]
 pub(crate) struct Summary<'a> {
     pub(crate) set: &'a str,
+    /// The last one.
     pub(crate) generation: GenerationId,
     /// The folder of the records.
     pub(crate) audit: String,
@@ -42,6 +44,7 @@ struct Json<'a> {
     v: u32,
     set: &'a str,
     generation: GenerationId,
+    generations: u64,
     audit: &'a str,
     requests: u64,
     bad_lines: u64,
@@ -90,6 +93,8 @@ impl Summary<'_> {
             v: 1,
             set: self.set,
             generation: self.generation,
+            // They are counted from 1.
+            generations: self.generation.number.get(),
             audit: &self.audit,
             requests: effects.sum(),
             bad_lines: self.bad_lines,
@@ -118,6 +123,11 @@ impl Summary<'_> {
         lines.extend(policy_table(&self.tally.policies, paint));
         lines.push(String::new());
         lines.push(format!("records  {}", self.audit));
+        let GenerationId { number, digest } = self.generation;
+        if number.get() > 1 {
+            let last = format!("{} generations, the last one is {}", count(number.get()), short_digest(digest));
+            lines.push(format!("set      {last}"));
+        }
         lines
     }
 

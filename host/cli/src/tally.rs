@@ -1,6 +1,6 @@
 //! Counts over decisions, whether they come from a runtime or are read back from records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 use weir::{Decision, Effect, Failure, PolicyReport, Verdict};
@@ -11,7 +11,7 @@ pub(crate) struct Tally {
     pub(crate) effects: Effects,
     /// Decisions that no policy made, by reason: `unbound`, `record`, `overload`.
     pub(crate) by_host: BTreeMap<String, u64>,
-    /// In the order in which they were named or first seen.
+    /// In the order in which they were named or first seen; one that ran in shadow and in force has two.
     pub(crate) policies: Vec<PolicyTally>,
 }
 
@@ -126,10 +126,15 @@ impl Tally {
         }
     }
 
+    /// Names more policies, where they are not there yet: those that a set got while it was followed.
+    pub(crate) fn name<'a>(&mut self, policies: impl Iterator<Item = &'a str>) {
+        let known: BTreeSet<String> = self.policies.iter().map(|policy| policy.name.clone()).collect();
+        self.policies.extend(policies.filter(|name| !known.contains(*name)).map(PolicyTally::new));
+    }
+
     /// Counts a policy's part.
     pub(crate) fn add_call(&mut self, call: &Call<'_>) {
-        let policy = self.policy(call.policy);
-        policy.shadow = Some(call.shadow);
+        let policy = self.policy(call.policy, call.shadow);
         match &call.outcome {
             Ok(effect) => policy.verdicts.add(*effect),
             Err(kind) => *policy.failures.entry(kind.clone()).or_default() += 1,
@@ -138,13 +143,16 @@ impl Tally {
         policy.nanos.add((call.micros * 1e3) as u64);
     }
 
-    fn policy(&mut self, name: &str) -> &mut PolicyTally {
-        let known = self.policies.iter().position(|policy| policy.name == name);
-        let position = known.unwrap_or_else(|| {
+    /// What a policy said in shadow and what it said in force are two rows: a set may change that while it is followed.
+    fn policy(&mut self, name: &str, shadow: bool) -> &mut PolicyTally {
+        let same = |policy: &PolicyTally| policy.name == name && policy.shadow.is_none_or(|was| was == shadow);
+        let position = self.policies.iter().position(same).unwrap_or_else(|| {
             self.policies.push(PolicyTally::new(name));
             self.policies.len() - 1
         });
-        &mut self.policies[position]
+        let policy = &mut self.policies[position];
+        policy.shadow = Some(shadow);
+        policy
     }
 }
 
@@ -175,5 +183,17 @@ mod tests {
         assert_eq!((b.calls(), b.verdicts.review, b.failures["fuel"], b.shadow), (2, 1, 1, Some(true)));
         assert_eq!((b.nanos.max(), b.nanos.percentile(50.0), b.fuel.max()), (2_500, 2_500, 100));
         assert_eq!((tally.effects.deny, tally.by_host["unbound"]), (1, 1));
+    }
+
+    #[test]
+    fn policies_that_come_or_leave_the_shadow_meanwhile_have_rows() {
+        let mut tally = Tally::of(["a"].into_iter());
+        for (policy, shadow) in [("a", true), ("b", false), ("a", false), ("a", true)] {
+            tally.add_call(&Call { policy, shadow, outcome: Ok(Effect::Deny), fuel: 1, micros: 1.0 });
+        }
+        tally.name(["c", "a"].into_iter());
+        let rows: Vec<_> = tally.policies.iter().map(|p| (p.name.as_str(), p.shadow, p.calls())).collect();
+        let expected = [("a", Some(true), 2), ("b", Some(false), 1), ("a", Some(false), 1), ("c", None, 0)];
+        assert_eq!(rows, expected);
     }
 }

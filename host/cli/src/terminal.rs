@@ -1,7 +1,7 @@
 //! What a terminal shows: colour where it is wanted, numbers as people read them, and nothing it would obey.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Whether to colour what goes to one stream.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl Paint {
 /// A line for people, on stderr.
 pub(crate) fn say(line: &str) {
     // When stderr is gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// `12,345`.
@@ -107,6 +107,29 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// One fact of many: its name in the background, and the text.
+pub(crate) fn fact(out: &mut impl Write, paint: Paint, name: &str, text: &str) -> io::Result<()> {
+    writeln!(out, "{}  {text}", paint.faint(format!("{name:<9}")))
+}
+
+/// The first `most` characters.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most).chain(['…']).collect()
+}
+
+/// Enough of a digest to tell it from others: `sha256:1234567890ab…`.
+pub(crate) fn short_digest(digest: impl Display) -> String {
+    shortened(&digest.to_string(), "sha256:".len() + 12)
+}
+
+/// `2026-11-23 09:00:00 UTC`.
+pub(crate) fn moment(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Somebody else's text on one line, without anything a terminal would obey or reorder.
 pub(crate) fn plain(text: &str) -> String {
     let harmless = |c: char| match c {
@@ -148,6 +171,7 @@ mod tests {
         );
         assert_eq!([time(850), time(12_345), time(450_000)], ["850 ns", "12.3 µs", "450 µs"]);
         assert_eq!([time(4_500_000), time(1_200_000_000)], ["4.5 ms", "1.20 s"]);
+        assert_eq!(moment(jiff::Timestamp::UNIX_EPOCH), "1970-01-01 00:00:00 UTC");
         assert_eq!([size(10), size(65_536), size(1_153_434)], ["10 B", "64.0 KiB", "1.1 MiB"]);
     }
 
@@ -155,6 +179,12 @@ mod tests {
     fn a_terminal_is_not_commanded() {
         assert_eq!(plain("a\x1b[2J\nb\u{202e}"), "a\u{fffd}[2J b\u{fffd}");
         assert_eq!(Paint::none().red("x"), "x");
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        assert_eq!([shortened("abcdef", 3), shortened("abc", 3)], ["abc…", "abc"]);
+        assert_eq!(short_digest(weir::Digest::of(b"")), "sha256:e3b0c44298fc…");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use weir::Effect;
 
 use crate::exit::{Failed, OrFail};
@@ -74,7 +75,7 @@ struct FailureLine {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum EffectName {
+pub(super) enum EffectName {
     Allow,
     Review,
     Deny,
@@ -100,17 +101,7 @@ impl Records {
     pub(super) fn read(folder: &Path, first: Option<u64>) -> Result<Records, Failed> {
         let mut records = Records::default();
         let Some(first) = first else { return Ok(records) };
-        for path in segments(folder)? {
-            let file = File::open(&path).or_environment("read", path.display())?;
-            for (index, line) in BufReader::new(file).lines().enumerate() {
-                let line = line.or_environment("read", path.display())?;
-                let line: Line = serde_json::from_str(&line).map_err(|error| {
-                    let place = format!("cannot read `{}`, line {}", path.display(), index + 1);
-                    Failed::environment(anyhow::Error::new(error).context(place))
-                })?;
-                records.add(line, first);
-            }
-        }
+        each_line(folder, |line| records.add(line, first))?;
         Ok(records)
     }
 
@@ -151,6 +142,21 @@ impl PolicyLine {
         };
         Some(Call { policy: &self.name, shadow, outcome, fuel: self.fuel, micros: self.micros })
     }
+}
+
+/// Reads every line of a folder's files, oldest first.
+pub(super) fn each_line<L: DeserializeOwned>(folder: &Path, mut take: impl FnMut(L)) -> Result<(), Failed> {
+    for path in segments(folder)? {
+        let file = File::open(&path).or_environment("read", path.display())?;
+        for (index, line) in BufReader::new(file).lines().enumerate() {
+            let line = line.or_environment("read", path.display())?;
+            take(serde_json::from_str(&line).map_err(|error| {
+                let place = format!("cannot read `{}`, line {}", path.display(), index + 1);
+                Failed::environment(anyhow::Error::new(error).context(place))
+            })?);
+        }
+    }
+    Ok(())
 }
 
 /// The files of a folder, oldest first: their names carry the number of their first record.

@@ -58,6 +58,11 @@ impl Stage {
     }
 
     pub(super) fn progress(&self, done: u64, total: u64) {
-        self.progress.update(done, || format!("{} of {} requests", count(done), count(total)));
+        self.news(|| format!("{} of {} requests", count(done), count(total)));
+    }
+
+    /// A line that stays at the bottom until there is another one.
+    pub(super) fn news(&self, text: impl FnOnce() -> String) {
+        self.progress.update(0, text);
     }
 }

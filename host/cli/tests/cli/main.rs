@@ -3,8 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod commands;
+mod compiling;
+mod control;
 mod endings;
 mod eval;
+mod following;
+mod host;
+mod restarting;
 
 use std::fs;
 use std::io::Write;
