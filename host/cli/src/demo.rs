@@ -34,14 +34,15 @@ use crate::interrupt::Interrupt;
 use crate::set;
 use crate::summary::{effects_line, policy_table};
 use crate::terminal::{count, counted};
+use callers::Shared;
 use cards::{Card, Scenes};
 use evidence::Evidence;
 use records::Records;
 use stage::Stage;
 use swap::{Cut, Left, Swap};
-use traffic::{Shared, Traffic};
+use traffic::Traffic;
 
-/// See Weir at work: made-up requests, the shipped policies, hostile ones, and swaps under load
+/// See Weir at work: made-up requests, the shipped policies, hostile ones, swaps
 ///
 /// Plays requests of five teams in two companies through the shipped policies: prompts, answers, tool
 /// calls, releases of models, and a week's numbers. Then come a policy that never ends, and changes
@@ -63,7 +64,7 @@ Exit codes: 0 done, 1 a swap did not hold what it should, 2 usage error, 4 the e
 130 interrupted."
 )]
 pub(crate) struct Args {
-    /// How many requests to play
+    /// How many requests the first act plays; the others add theirs
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     requests: u64,
     /// Which requests to play

@@ -40,6 +40,9 @@ pub(crate) async fn open(builder: Builder, source: Source, audit: &Path) -> Resu
 /// A refused set is the caller's, everything else the machine's.
 pub(crate) fn failed(error: OpenError) -> Failed {
     match error {
+        OpenError::Set(report) if report.is_transient() => {
+            Failed::environment(anyhow::anyhow!("the set could not be loaded now")).details(report).help("try again")
+        }
         OpenError::Set(report) => refused(&report),
         error @ OpenError::Store(_) => Failed::environment(error).help(state_folder::ANOTHER),
         error => Failed::environment(error),

@@ -7,12 +7,12 @@
 //! ```
 //!
 //! The child is the host's own program, so it can be trusted to bound itself before it looks at a byte of the module:
-//! `RLIMIT_CPU` and `RLIMIT_DATA`, lowest priority, first to go when memory runs out, one thread. It has no environment, no
-//! other files, and dies with the thread that waits for it. The clock is the host's.
+//! `RLIMIT_CPU` and `RLIMIT_DATA`, first to go when memory runs out, one thread, and the lowest priority while its host judges.
+//! It has no environment, no other files, and dies with the thread that waits for it. The clock is the host's.
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -83,8 +83,18 @@ impl fmt::Display for CompileError {
     }
 }
 
+/// How a module is to be compiled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub(crate) limits: CompileLimits,
+    /// Name of the engine the code is for.
+    pub(crate) engine: u64,
+    /// Only where nobody else wants the processor: somebody is being judged meanwhile.
+    pub(crate) gently: bool,
+}
+
 /// Compiles one module in a child.
-pub(crate) fn ask(program: &Path, limits: CompileLimits, engine: u64, wasm: &[u8]) -> Result<Code, CompileError> {
+pub(crate) fn ask(program: &Path, order: Order, wasm: &[u8]) -> Result<Code, CompileError> {
     let unavailable =
         |error: io::Error| CompileError::Host(format!("cannot run the compiler `{}`: {error}", program.display()));
     let mut child = Command::new(program)
@@ -94,11 +104,13 @@ pub(crate) fn ask(program: &Path, limits: CompileLimits, engine: u64, wasm: &[u8
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // A Ctrl-C at the terminal is for the host, which ends its children itself.
+        .process_group(0)
         .spawn()
         .map_err(unavailable)?;
-    let said = converse(&mut child, limits, engine, wasm);
+    let said = converse(&mut child, order, wasm);
     let status = child.wait().map_err(unavailable)?;
-    said.and_then(|said| understand(&said, status, limits))
+    said.and_then(|said| understand(&said, status, order.limits))
 }
 
 /// What a child left behind.
@@ -108,14 +120,13 @@ struct Said {
 }
 
 /// Feeds the child and reads what it says until it ends; on the clock's limit it is killed.
-fn converse(child: &mut Child, limits: CompileLimits, engine: u64, wasm: &[u8]) -> Result<Said, CompileError> {
+fn converse(child: &mut Child, order: Order, wasm: &[u8]) -> Result<Said, CompileError> {
+    let wall = order.limits.wall;
     let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
         // A child that has ended reads no more; its exit says why.
         scope.spawn(move || {
-            stdin
-                .take()
-                .map(|mut stdin| stdin.write_all(&header(limits, engine)).and_then(|()| stdin.write_all(wasm)))
+            stdin.take().map(|mut stdin| stdin.write_all(&header(order)).and_then(|()| stdin.write_all(wasm)))
         });
         let why = scope.spawn(move || read_all(stderr, LONGEST_WHY));
         let (ended, end) = mpsc::channel();
@@ -125,12 +136,12 @@ fn converse(child: &mut Child, limits: CompileLimits, engine: u64, wasm: &[u8]) 
             let _ = ended.send(());
             out
         });
-        let in_time = end.recv_timeout(limits.wall) != Err(mpsc::RecvTimeoutError::Timeout);
+        let in_time = end.recv_timeout(wall) != Err(mpsc::RecvTimeoutError::Timeout);
         // Whoever closes stdout has ended, and keeps the code it ended with; nobody else has anything to say any more.
         let _ = child.kill();
         let joined = |said: std::thread::ScopedJoinHandle<'_, Vec<u8>>| said.join().unwrap_or_default();
         let said = Said { out: joined(out), why: joined(why) };
-        if in_time { Ok(said) } else { Err(CompileError::Host(format!("it took longer than {:?}", limits.wall))) }
+        if in_time { Ok(said) } else { Err(CompileError::Host(format!("it took longer than {wall:?}"))) }
     })
 }
 
@@ -143,9 +154,10 @@ fn read_all(from: Option<impl Read>, most: u64) -> Vec<u8> {
     bytes
 }
 
-fn header(limits: CompileLimits, engine: u64) -> Vec<u8> {
-    let cpu = limits.cpu.as_secs().max(1);
-    [MAGIC.as_slice(), &cpu.to_le_bytes(), &limits.memory_bytes.to_le_bytes(), &engine.to_le_bytes()].concat()
+fn header(order: Order) -> Vec<u8> {
+    let Order { limits, engine, gently } = order;
+    let numbers = [limits.cpu.as_secs().max(1), limits.memory_bytes, engine, u64::from(gently)];
+    MAGIC.iter().copied().chain(numbers.into_iter().flat_map(u64::to_le_bytes)).collect()
 }
 
 fn understand(said: &Said, status: ExitStatus, limits: CompileLimits) -> Result<Code, CompileError> {
@@ -164,7 +176,9 @@ fn understand(said: &Said, status: ExitStatus, limits: CompileLimits) -> Result<
         (_, Some(Signal::ABORT)) if why.contains("memory allocation") => {
             Err(CompileError::Module(format!("it takes more than {} MiB of memory", limits.memory_bytes >> 20)))
         }
-        (_, Some(Signal::KILL)) => Err(CompileError::Host("the compiler was killed".to_owned())),
+        (_, Some(Signal::KILL | Signal::TERM | Signal::INT | Signal::HUP)) => {
+            Err(CompileError::Host("the compiler was killed".to_owned()))
+        }
         _ => Err(CompileError::Module(format!("the compiler failed ({status}): {why}"))),
     }
 }
@@ -198,17 +212,17 @@ pub fn compile_worker() -> ExitCode {
 
 fn work(input: &mut impl Read, output: &mut impl Write) -> Result<(), (u8, String)> {
     let unfit = |why: String| (UNFIT, why);
-    let mut header = [[0; 8]; 4];
+    let mut header = [[0; 8]; 5];
     for part in &mut header {
         input
             .read_exact(part)
             .map_err(|_| unfit("this command is for the host: it reads a module from stdin".to_owned()))?;
     }
-    let [magic, cpu, memory, wanted] = header;
+    let [magic, cpu, memory, wanted, gently] = header;
     if magic != *MAGIC {
         return Err(unfit("the host speaks another version".to_owned()));
     }
-    bound(u64::from_le_bytes(cpu), u64::from_le_bytes(memory))
+    bound(u64::from_le_bytes(cpu), u64::from_le_bytes(memory), u64::from_le_bytes(gently) != 0)
         .map_err(|error| unfit(format!("no limits: {error}")))?;
     let engine = engine::for_worker().map_err(|error| unfit(error.to_string()))?;
     if engine::name(&engine) != u64::from_le_bytes(wanted) {
@@ -226,7 +240,7 @@ fn work(input: &mut impl Read, output: &mut impl Write) -> Result<(), (u8, Strin
 }
 
 /// The kernel's bounds on this process, for good.
-fn bound(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
+fn bound(cpu_seconds: u64, memory_bytes: u64, gently: bool) -> io::Result<()> {
     let limit = |resource, most: u64, and: u64| {
         rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most + and) })
     };
@@ -235,7 +249,9 @@ fn bound(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     limit(Resource::Data, memory_bytes, 0)?;
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
-    rustix::process::nice(19)?;
+    if gently {
+        rustix::process::nice(19)?;
+    }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // When memory runs out the kernel looks for somebody to end; where it cannot be told whom, nothing is lost.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");

@@ -8,7 +8,7 @@ mod store;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use wasmtime::Module;
 
@@ -24,6 +24,8 @@ pub(crate) struct MachineCode {
     engine: Arc<Engine>,
     compiler: Compiler,
     store: Option<Store>,
+    /// Whether a generation is in force, and a compiler has to stand back.
+    in_use: AtomicBool,
     counters: CodeCounters,
 }
 
@@ -50,11 +52,16 @@ impl MachineCode {
         folder: Option<&Path>,
     ) -> Result<MachineCode, StoreError> {
         let store = folder.map(|folder| Store::open(folder, engine.name())).transpose()?;
-        Ok(MachineCode { engine, compiler, store, counters: CodeCounters::default() })
+        Ok(MachineCode { engine, compiler, store, in_use: AtomicBool::new(false), counters: CodeCounters::default() })
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// From now on somebody is judged while others are compiled.
+    pub(crate) fn is_in_use(&self) {
+        self.in_use.store(true, Relaxed);
     }
 
     pub(crate) fn counters(&self) -> &CodeCounters {
@@ -83,7 +90,7 @@ impl MachineCode {
     pub(crate) fn compile(&self, digest: &Digest, wasm: &[u8]) -> Result<Module, CompileError> {
         let CodeCounters { compilations, failures, cpu_micros, peak_bytes, store_faults, .. } = &self.counters;
         compilations.fetch_add(1, Relaxed);
-        let code = self.compiler.compile(&self.engine, wasm).inspect_err(|_| {
+        let code = self.compiler.compile(&self.engine, wasm, self.in_use.load(Relaxed)).inspect_err(|_| {
             failures.fetch_add(1, Relaxed);
         })?;
         cpu_micros.fetch_add(code.cpu.as_micros() as u64, Relaxed);

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::compile_worker::{self, Code, CompileError, CompileLimits};
+use crate::compile_worker::{self, Code, CompileError, CompileLimits, Order};
 use crate::engine::Engine;
 
 /// Who turns Wasm into machine code.
@@ -34,10 +34,13 @@ impl Compiler {
         Compiler { limits, ..self }
     }
 
-    /// Compiles a module that has passed the static checks. Blocks for milliseconds to minutes.
-    pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<Code, CompileError> {
+    /// Compiles a module that has passed the static checks, `gently` where somebody is being judged meanwhile. Blocks for
+    /// milliseconds to minutes.
+    pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], gently: bool) -> Result<Code, CompileError> {
         match &self.child {
-            Some(program) => compile_worker::ask(program, self.limits, engine.name(), wasm),
+            Some(program) => {
+                compile_worker::ask(program, Order { limits: self.limits, engine: engine.name(), gently }, wasm)
+            }
             None => {
                 let started = Instant::now();
                 let bytes = engine.precompile(wasm).map_err(|error| CompileError::Module(format!("{error:#}")))?;

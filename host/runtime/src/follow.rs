@@ -26,7 +26,7 @@ const YOUNG: Duration = Duration::from_millis(100);
 /// Looks that find a file young before it is read as it is: somebody who writes all the time must not stop everything.
 const MOST_UNSETTLED: u32 = 50;
 
-/// Follows the folder of a host until it is dropped.
+/// Follows the folder of a host until it is dropped, which waits for a set that is just being loaded.
 #[must_use = "the folder is followed until this is dropped"]
 pub struct Watch {
     handle: Option<Handle>,

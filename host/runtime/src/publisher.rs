@@ -150,6 +150,7 @@ impl Publisher {
         let remembered = history.as_ref().and_then(History::recall);
         let begun = begin(&code, files, history.as_ref(), remembered)?;
         let Begun { number, loaded, bundle, beginning } = begun;
+        code.is_in_use();
         let publisher = Publisher {
             code,
             registry: Registry::new(number, Arc::new(loaded)),

@@ -62,6 +62,11 @@ impl Report {
         self.set.is_empty() && self.load.is_empty()
     }
 
+    /// Whether the machine is to blame and not the set, so that the same files may be good a little later.
+    pub fn is_transient(&self) -> bool {
+        self.transient
+    }
+
     /// Adds the errors of another report.
     pub(crate) fn extend(&mut self, other: Report) {
         self.transient |= other.transient;

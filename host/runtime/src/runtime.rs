@@ -3,8 +3,8 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::broadcast::error::RecvError;
@@ -143,7 +143,8 @@ impl Builder {
             seen: beginning.seen,
             patience,
         };
-        Ok(Runtime { shared: Arc::new(shared) })
+        let (bulk, drained) = mpsc::channel();
+        Ok(Runtime { shared: Arc::new(shared), bulk, drained: Mutex::new(drained) })
     }
 }
 
@@ -151,6 +152,10 @@ impl Builder {
 pub struct Runtime {
     /// Shared with the tasks of [`Runtime::evaluate_all`].
     shared: Arc<Shared>,
+    /// Held by each bulk evaluation; nothing is ever sent.
+    bulk: mpsc::Sender<()>,
+    /// Closed once nobody holds `bulk`. A lock because a receiver is for one thread; only the end takes it.
+    drained: Mutex<mpsc::Receiver<()>>,
 }
 
 struct Shared {
@@ -199,9 +204,9 @@ impl Runtime {
     {
         /// Requests that go to a core at once: hand-over costs more than a small evaluation.
         const CHUNK: usize = 32;
-        let shared = Arc::clone(&self.shared);
+        let (shared, bulk) = (Arc::clone(&self.shared), self.bulk.clone());
         let judge = move |requests: Vec<Request>| {
-            let shared = Arc::clone(&shared);
+            let (shared, _bulk) = (Arc::clone(&shared), bulk.clone());
             Abandon(tokio::spawn(async move {
                 let mut decisions = Vec::with_capacity(requests.len());
                 for request in requests {
@@ -314,14 +319,19 @@ impl Runtime {
         &self.shared.recorder
     }
 
-    /// Waits up to `grace` for bulk evaluations in flight, and until every record is on the disk.
+    /// Waits up to `grace` for bulk evaluations in flight, and until every record is on the disk. A stream of
+    /// [`Runtime::evaluate_all`] counts as in flight until it is dropped.
     pub async fn shutdown(self, grace: Duration) {
-        let started = Instant::now();
-        while Arc::strong_count(&self.shared) > 1 && started.elapsed() < grace {
-            tokio::task::yield_now().await;
-        }
-        // What cannot be written now was answered by `when_record_fails` when it happened.
-        let _ = self.shared.recorder.flush();
+        let Runtime { shared, bulk, drained } = self;
+        drop(bulk);
+        let end = move || {
+            let drained = drained.into_inner().unwrap_or_else(PoisonError::into_inner);
+            // Either way it is time to end: all are done, or the time is up.
+            let _ = drained.recv_timeout(grace);
+            // What cannot be written now was answered by `when_record_fails` when it happened.
+            let _ = shared.recorder.flush();
+        };
+        in_thread(end).await;
     }
 }
 

@@ -9,9 +9,27 @@ use tokio::task::JoinHandle;
 use weir::{Decision, GenerationNumber, Request, Runtime};
 
 use super::records;
-use super::traffic::Shared;
+use super::traffic::Traffic;
 use crate::exit::Failed;
 use crate::tally::Spread;
+
+/// One stream from which several draw, so that nobody asks what another has asked.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(Arc<Mutex<Traffic>>);
+
+impl Shared {
+    pub(super) fn new(traffic: Traffic) -> Shared {
+        Shared(Arc::new(Mutex::new(traffic)))
+    }
+
+    /// The next request.
+    pub(super) fn draw(&self) -> Request {
+        // Nobody panics while a request is made: a test makes thousands.
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let line = line.expect("the stream is endless");
+        Request::parse(line.as_bytes()).expect("a test judges the demo's requests")
+    }
+}
 
 /// How many there are.
 const CALLERS: usize = 8;

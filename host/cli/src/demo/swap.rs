@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use weir::{CompileLimits, Decision, Effect, Generation, GenerationNumber, Recorder, Report, Request, Runtime};
 use weir::{Source, Watch};
 
-use super::callers::{Callers, Told};
+use super::callers::{Callers, Shared, Told};
 use super::cards::Card;
 use super::operator::{self, Operator, SET_FILE};
 use super::stage::Stage;
-use super::traffic::Shared;
 use super::{Folder, asked, bomb};
 use crate::exit::Failed;
 use crate::interrupt::Interrupt;

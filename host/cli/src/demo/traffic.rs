@@ -4,10 +4,8 @@
 //! the mix of checkpoints, the values for the slots of a text, and the numbers of a model.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use weir::Request;
 
 use super::templates::{COMPANIES, Call, DESKS, Desk, FIRST_NAMES, HOSTS, JOBS, LAST_NAMES};
 
@@ -50,24 +48,6 @@ impl Iterator for Traffic {
         ];
         self.elapsed_ms += self.dice.between(50, 2_950);
         Some(object(sender.into_iter().chain(fields)))
-    }
-}
-
-/// One stream from which several draw, so that nobody asks what another has asked.
-#[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<Mutex<Traffic>>);
-
-impl Shared {
-    pub(super) fn new(traffic: Traffic) -> Shared {
-        Shared(Arc::new(Mutex::new(traffic)))
-    }
-
-    /// The next request.
-    pub(super) fn draw(&self) -> Request {
-        // Nobody panics while a request is made: a test makes thousands.
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let line = line.expect("the stream is endless");
-        Request::parse(line.as_bytes()).expect("a test judges the demo's requests")
     }
 }
 

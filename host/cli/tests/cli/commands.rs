@@ -153,9 +153,18 @@ fn the_demo_plays_and_counts_its_records() {
     for part in ["allowed", "masked", "failure fuel", "failure deadline", "that were answered is recorded"] {
         assert!(demo.stdout.contains(part), "{part}: {}", demo.stdout);
     }
-    assert_eq!(place.records("kept").len(), 350);
+    for part in ["none lost", "none late", "none mixed", "none went back", "generation 3 is in force"] {
+        assert!(demo.stdout.contains(part), "{part}: {}", demo.stdout);
+    }
+    // How many the callers of the last act ask is up to the machine.
+    let first = place.records("kept").len();
+    assert!(first > 350, "{first}");
     let again = place.weir("demo --requests 10 --audit kept --quiet");
-    assert!(again.stdout.contains("210 decisions"), "{again:?}");
+    assert!(
+        again.code == Some(0) && again.stdout.contains("by 3 generations: none lost, late or mixed"),
+        "{again:?}"
+    );
+    assert!(place.records("kept").len() > first + 210);
 }
 
 #[test]
