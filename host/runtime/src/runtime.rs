@@ -109,8 +109,9 @@ impl Builder {
         Builder { state: Some(folder.into()), ..self }
     }
 
-    /// How often a followed folder is read although nothing was heard of it; default 30 s.
+    /// How often a followed folder is read although nothing was heard of it: a tenth of a second to a day, default 30 s.
     pub fn rescan(self, every: Duration) -> Builder {
+        let every = every.clamp(Duration::from_millis(100), Duration::from_secs(24 * 3600));
         let degraded_rescan = self.patience.degraded_rescan.min(every);
         Builder { patience: Patience { rescan: every, degraded_rescan, ..self.patience }, ..self }
     }
