@@ -311,6 +311,34 @@ fn a_rollback_stays_until_a_file_changes() {
     place.until_build(3);
 }
 
+#[test]
+fn a_detour_of_the_files_does_not_undo_a_rollback() {
+    let place = Place::new();
+    place.replace("p.wasm", build(2));
+    place.until_build(2);
+    pollster::block_on(place.host.rollback(place.host.generations()[0].id().number)).unwrap();
+    let (set, away) = (place.path(""), place.folder.path().join("away"));
+    fs::rename(&set, &away).unwrap();
+    place.until_refused("cannot read the set");
+    fs::rename(&away, &set).unwrap();
+    place.until("nothing is refused", |place| place.refused().is_none());
+    place.until_looked(2);
+    assert_eq!((place.build(), place.published()), (1, 2), "the files say what was rolled back");
+    place.replace("p.wasm", build(3));
+    place.until_build(3);
+    place.replace("p.wasm", build(2));
+    place.until_build(2);
+}
+
+#[test]
+fn another_reason_is_news() {
+    let place = Place::new();
+    fs::remove_file(place.path("p.wasm")).unwrap();
+    place.until_refused("No such file");
+    fs::create_dir(place.path("p.wasm")).unwrap();
+    place.until_refused("not a regular file");
+}
+
 /// Whatever is done to the files, and however quickly: in the end the host is where they say. `WEIR_SEED` replays one.
 #[test]
 fn any_sequence_of_changes_ends_where_the_files_say() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +106,18 @@ fn differences(former: &Files, now: &Files) -> Table {
 
 /// The files of the lock that is there; none where there is none, or something else in its place.
 fn former(path: &Path) -> Result<Option<Files>, Failed> {
-    let text = match fs::read(path) {
+    /// As much as a host reads of one.
+    const MOST: u64 = 16 << 20;
+    let read = || {
+        // A pipe in its place would be waited for.
+        let regular = fs::metadata(path)?.is_file();
+        let mut text = Vec::new();
+        match regular {
+            true => File::open(path)?.take(MOST).read_to_end(&mut text).map(|_| text),
+            false => Err(io::Error::other("not a regular file")),
+        }
+    };
+    let text = match read() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.or_environment("read", path.display())?,
     };

@@ -77,7 +77,11 @@ impl StateFolder {
     }
 
     fn check(&self) -> Result<(), String> {
-        let metadata = fs::metadata(&self.path).map_err(|error| error.to_string())?;
+        // A link in the folder of a set is its author's word, and this folder is not his to choose.
+        let metadata = fs::symlink_metadata(&self.path).map_err(|error| error.to_string())?;
+        if !metadata.is_dir() {
+            return Err("it is no folder".to_owned());
+        }
         if metadata.uid() != rustix::process::geteuid().as_raw() {
             return Err("it belongs to somebody else".to_owned());
         }

@@ -96,7 +96,15 @@ fn done(out: &mut impl Write, paint: Paint, status: &Status) -> io::Result<()> {
     fact(out, paint, "compiled", &format!("{compiled}, {} found compiled", count(number("/sets/stored_code_used"))))?;
     let [published, back, refused] = ["/sets/published", "/sets/rolled_back", "/sets/refused"].map(number);
     let sets = format!("{} published, {} rolled back, {} refused", count(published), count(back), count(refused));
-    fact(out, paint, "sets", &sets)
+    fact(out, paint, "sets", &sets)?;
+    match number("/sets/state_faults") + number("/sets/store_faults") {
+        0 => Ok(()),
+        faults => {
+            let faults = counted(faults, "time");
+            let told = paint.yellow(format!("{faults} something could not be kept, or was not ours"));
+            fact(out, paint, "state folder", &told)
+        }
+    }
 }
 
 /// `3 fuel, 1 trap`.

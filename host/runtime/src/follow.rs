@@ -177,7 +177,15 @@ impl Follower {
         if let Ok(digest) = &says {
             self.publisher.saw(*digest);
         }
+        let held = says.as_ref().is_ok_and(|digest| self.publisher.holds(*digest));
         self.seen = says;
+        if held {
+            // Neither a detour nor another try brings back what somebody has rolled back.
+            let mut now = self.followed.lock();
+            now.files = self.seen.as_ref().ok().copied();
+            now.refused = None;
+            return;
+        }
         let refused = self.publisher.publish(loaded, known.as_deref()).err();
         let mut now = self.followed.lock();
         now.files = self.seen.as_ref().ok().copied();

@@ -35,6 +35,9 @@ pub(crate) struct History {
     folder: PathBuf,
 }
 
+/// Numbers above are nobody's: no host publishes for ever.
+const LARGEST_NUMBER: u64 = 1 << 53;
+
 /// What was in force when a host ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Remembered {
@@ -71,7 +74,8 @@ impl History {
     pub(crate) fn recall(&self) -> Option<Remembered> {
         let now: Now = serde_json::from_slice(&read(&self.folder.join(NOW)).ok()?).ok()?;
         let Now { version, number, digest, seen } = now;
-        (version == VERSION).then_some(Remembered { number, digest, seen })
+        let good = version == VERSION && (1..=LARGEST_NUMBER).contains(&number.get());
+        good.then_some(Remembered { number, digest, seen })
     }
 
     /// The files of a generation, by path; none where they are not all there as they were.
@@ -90,7 +94,8 @@ impl History {
         for (path, bytes, digest) in bundle.files() {
             manifest.insert(path.to_owned(), digest);
             let file = self.file(digest);
-            if !file.exists() {
+            // What is there may have been spoiled since.
+            if !read(&file).is_ok_and(|kept| kept == bytes) {
                 write(&file, bytes)?;
             }
         }
@@ -113,7 +118,8 @@ impl History {
             for entry in fs::read_dir(self.folder.join(folder))? {
                 let path = entry?.path();
                 if !wanted.contains(&path) {
-                    fs::remove_file(path)?;
+                    // What is no file is not ours, and stays.
+                    let _ = fs::remove_file(path);
                 }
             }
         }
@@ -139,7 +145,13 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    // Opening a pipe would wait for its writer.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    file.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -197,9 +209,18 @@ mod tests {
         history.remember(remembered(1, &set), &[]).unwrap();
         fs::write(history.file(Digest::of(b"1")), "2").unwrap();
         assert_eq!(history.files(set.digest), None);
-        for text in ["", "{}", "{\"version\":2,\"number\":1,\"digest\":\"\",\"seen\":\"\"}"] {
+        let digest = set.digest;
+        let now = |version: u32, number: u64| {
+            format!("{{\"version\":{version},\"number\":{number},\"digest\":\"{digest}\",\"seen\":\"{digest}\"}}")
+        };
+        for text in ["", "{}", &now(2, 1), &now(1, 0), &now(1, u64::MAX)] {
             fs::write(folder.path().join(NOW), text).unwrap();
             assert_eq!(history.recall(), None, "{text}");
         }
+        fs::write(folder.path().join(NOW), now(1, 7)).unwrap();
+        assert_eq!(history.recall(), Some(remembered(7, &set)));
+        // What is spoiled is kept anew.
+        history.keep(&set).unwrap();
+        assert!(history.files(set.digest).is_some());
     }
 }

@@ -20,6 +20,10 @@ use crate::set::{self, Set};
 const SET_FILE: &str = "weir.toml";
 /// Largest `weir.toml`: ten thousand policies take about 4 MiB.
 const LARGEST_SET: u64 = 64 << 20;
+/// Largest `weir.lock`.
+const LARGEST_LOCK: u64 = 16 << 20;
+/// Most bytes of all files of a set together: they are in memory while it is loaded.
+const MOST_BYTES: usize = 256 << 20;
 
 /// Where a policy set comes from.
 #[derive(Debug, Clone)]
@@ -154,7 +158,7 @@ impl Folder<'_> {
     /// Reads everything, and compares it with the lock where there is one.
     pub(crate) fn load(&self) -> Result<Bundle, Report> {
         let (bundle, lock, _) = self.read()?;
-        match self.file(LOCK_FILE, LARGEST_SET) {
+        match self.file(LOCK_FILE, LARGEST_LOCK) {
             Ok(text) => lock.check(&self.name(LOCK_FILE), &String::from_utf8_lossy(&text))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -222,6 +226,17 @@ fn bundle(
     let set = set::parse(&file, text)?;
     let mut files = BTreeMap::from([(SET_FILE.to_owned(), Digest::of(text.as_bytes()))]);
     let (mut modules, mut cases, mut unreadable) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut bytes_read = text.len();
+    let mut read = |path: &str| {
+        let bytes = read(path)?;
+        bytes_read += bytes.len();
+        match bytes_read {
+            ..=MOST_BYTES => Ok(bytes),
+            _ => {
+                Err(format!("cannot read `{path}`: the files of the set have more than {MOST_BYTES} bytes together"))
+            }
+        }
+    };
     for path in set.policies.iter().map(|binding| &binding.module) {
         if modules.contains_key(path) {
             continue;
@@ -238,8 +253,9 @@ fn bundle(
         files.insert(path.clone(), Digest::of(&bytes));
         cases.push(Cases { file: named(path), path: path.clone(), bytes });
     }
+    // Why a file cannot be read is part of what the files say: another reason is news.
     let parts = files.iter().flat_map(|(path, digest)| [path.as_bytes(), digest.bytes()]);
-    let digest = Digest::of_parts(parts);
+    let digest = Digest::of_parts(parts.chain(unreadable.iter().map(String::as_bytes)));
     let text = text.to_owned();
     Ok((Bundle { file, text, set, modules, cases, digest }, Lock { files }, unreadable))
 }

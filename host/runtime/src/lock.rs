@@ -14,6 +14,8 @@ use crate::text::quoted;
 
 /// Name of the lock in the folder of its set.
 pub(crate) const LOCK_FILE: &str = "weir.lock";
+/// Differences that are told; whoever exchanged a whole set needs no more examples.
+const EXAMPLES: usize = 20;
 /// Version of the format.
 const VERSION: &str = "1";
 
@@ -60,14 +62,15 @@ impl Lock {
             let help = Some("when the change is complete and meant, run `weir lock`".to_owned());
             Some(SetError { help, ..SetError::new(name, entry.map_or(1, |(_, line)| *line), message) })
         });
-        let differences: Vec<SetError> = differences.collect();
+        let differences: Vec<SetError> = differences.take(EXAMPLES).collect();
         if differences.is_empty() { Ok(()) } else { Err(differences.into()) }
     }
 }
 
 /// Digests by file, each with its line.
 fn read(name: &str, text: &str) -> Result<BTreeMap<String, (Digest, usize)>, SetError> {
-    let line = |at: usize| text[..at].matches('\n').count() + 1;
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
     let wrong = |line: usize, message: String| {
         let help = Some("write it anew with `weir lock`".to_owned());
         SetError { help, ..SetError::new(name, line, message) }

@@ -79,6 +79,8 @@ pub(crate) struct Publisher {
     /// Where it is written down what is in force, and what the followed folder said last.
     history: Option<History>,
     seen: Mutex<Digest>,
+    /// What the followed folder said when it was rolled back: it does not come back by itself.
+    held: Mutex<Option<Digest>>,
     /// Held while a set is loaded, so that sets come into force in the order in which they were given.
     loading: Mutex<()>,
     /// Held from the last look at what is in force until the next generation is; never while anything is compiled, since a
@@ -157,6 +159,7 @@ impl Publisher {
             events: broadcast::Sender::new(EVENTS),
             seen: Mutex::new(beginning.seen.as_ref().copied().unwrap_or(bundle.digest)),
             history,
+            held: Mutex::new(beginning.seen.as_ref().ok().copied().filter(|seen| *seen != bundle.digest)),
             loading: Mutex::new(()),
             turn: Mutex::new(0),
             looks: AtomicU64::new(0),
@@ -226,6 +229,7 @@ impl Publisher {
         if in_force.digest == bundle.digest {
             return Ok(in_force.number);
         }
+        *unpoisoned(&self.held) = None;
         self.keep(bundle);
         self.remember(in_force.number.next(), bundle.digest);
         let generation = self.registry.publish(loaded, None);
@@ -249,6 +253,8 @@ impl Publisher {
         self.remember(in_force.id().number.next(), wanted.loaded().digest());
         let generation = self.registry.publish(Arc::clone(wanted.loaded()), Some(to));
         *turn += 1;
+        let seen = *unpoisoned(&self.seen);
+        *unpoisoned(&self.held) = (seen != wanted.loaded().digest()).then_some(seen);
         self.rolled_back.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::RolledBack { to: generation.id(), restores: to });
         Ok(generation.id().number)
@@ -276,6 +282,11 @@ impl Publisher {
     /// Says what the followed folder says, for the next start.
     pub(crate) fn saw(&self, seen: Digest) {
         *unpoisoned(&self.seen) = seen;
+    }
+
+    /// Whether a rollback put these files out of force, and nothing else has come since.
+    pub(crate) fn holds(&self, files: Digest) -> bool {
+        *unpoisoned(&self.held) == Some(files)
     }
 
     fn keep(&self, bundle: &Bundle) {

@@ -17,7 +17,7 @@ pub(crate) struct About {
     pub(crate) audit: String,
 }
 
-/// Carries out what a line says. Blocks: a rollback waits for a set that is being loaded.
+/// Carries out what a line says. Blocks for moments: a rollback is written down before it is in force.
 pub(super) fn answer(line: &[u8], runtime: &Runtime, about: &About) -> Vec<u8> {
     let answered = serde_json::from_slice(line)
         .map_err(|error| problem(ProblemKind::BadCommand, format!("not a command: {error}")))
@@ -103,7 +103,12 @@ fn rollback(runtime: &Runtime, to: Option<u64>) -> Result<RolledBack, Problem> {
     Ok(RolledBack { v: VERSION, generation: generation.get(), restores: restores.get() })
 }
 
-/// The generation that was in force before the one that is.
+/// The last generation before the one in force, or before the one that it brought back: rolling back twice goes back
+/// further, and never to what was rolled back.
 fn before(runtime: &Runtime) -> Option<GenerationNumber> {
-    runtime.generations().iter().rev().nth(1).map(|generation| generation.id().number)
+    let in_force = runtime.generation();
+    let origin = in_force.restores().unwrap_or(in_force.id().number);
+    let loaded = runtime.generations();
+    let mut former = loaded.iter().rev().filter(|generation| generation.id().number < origin);
+    former.find(|generation| generation.id().digest != in_force.id().digest).map(|generation| generation.id().number)
 }
