@@ -19,7 +19,7 @@ use crate::set;
 use crate::state_folder::StateFolder;
 use crate::summary::Summary;
 use crate::tally::Tally;
-use crate::terminal::{Paint, count, counted, say};
+use crate::terminal::{Paint, count, counted, say, say_at_the_end};
 
 /// Judge requests by a policy set
 ///
@@ -111,7 +111,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         let place = if args.follow { Some(Place::take(&state, &folder, &args.audit).await?) } else { None };
         let (output, summary) =
             (Output::open(args.out.as_deref())?, args.summary.as_deref().map(create).transpose()?);
-        let runtime = Arc::new(open(args, folder, &state).await?);
+        // A compiler that is at work ends with this process.
+        let opened = tokio::select! {
+            opened = open(args, folder, &state) => opened?,
+            () = interrupt.clone().wait() => return Ok(interrupt.exit().unwrap_or(Exit::Done)),
+        };
+        let runtime = Arc::new(opened);
         let progress = Progress::of_bytes(inputs.length, !args.quiet && !output.is_terminal);
         let say = (!args.quiet).then(|| progress.clone()).map(|progress| move |line: &str| progress.say(line));
         let following = place.map(|place| Following::start(place, &runtime, say));
@@ -273,7 +278,7 @@ impl Judged {
             file.write_all(summary.json().as_bytes()).or_environment("write", path.display())?;
         }
         if !args.quiet {
-            say(&summary.lines(Paint::for_stream(&io::stderr())).join("\n"));
+            say_at_the_end(&summary.lines(Paint::for_stream(&io::stderr())).join("\n"));
         }
         Ok(())
     }
@@ -281,12 +286,16 @@ impl Judged {
     /// How to end; what the summary does not say about it is said here.
     fn exit(&self, gate: bool, record_failures: u64) -> Exit {
         if let Some(interrupted) = self.interrupted {
-            say("weir: interrupted: what had begun is finished and recorded, the rest of the input is not judged");
+            say_at_the_end(
+                "weir: interrupted: what had begun is finished and recorded, the rest of the input is not judged",
+            );
             return interrupted;
         }
         if record_failures > 0 {
             let decisions = counted(record_failures, "decision");
-            say(&format!("weir: {decisions} could not be recorded: look at the disk and the folder of the records"));
+            say_at_the_end(&format!(
+                "weir: {decisions} could not be recorded: look at the disk and the folder of the records"
+            ));
             return Exit::Environment;
         }
         if self.bad_lines() > 0 || self.progressed.failed.load(Relaxed) {
@@ -299,12 +308,12 @@ impl Judged {
     fn gate(&self) -> Exit {
         let effects = self.tally.effects;
         if self.closed {
-            say("weir: stdout was closed before everything was judged: the gate stays shut");
+            say_at_the_end("weir: stdout was closed before everything was judged: the gate stays shut");
             return Exit::Environment;
         }
         match (effects.sum(), effects.deny, effects.review) {
             (0, _, _) => {
-                say("weir: there was no request: the gate stays shut");
+                say_at_the_end("weir: there was no request: the gate stays shut");
                 Exit::Input
             }
             (_, 0, 0) => Exit::Done,

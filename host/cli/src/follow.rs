@@ -9,6 +9,8 @@ mod events;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration;
 
 use weir::{Runtime, Watch};
 
@@ -32,6 +34,7 @@ pub(crate) struct Following {
     watch: Watch,
     control: Control,
     events: Option<Task>,
+    teller: Option<Teller>,
     /// Released last, when nothing of this host is left.
     _held: Held,
 }
@@ -65,12 +68,15 @@ impl Following {
     pub(crate) fn start(
         place: Place,
         runtime: &Arc<Runtime>,
-        say: Option<impl Fn(&str) + Send + Sync + 'static>,
+        say: Option<impl Fn(&str) + Send + 'static>,
     ) -> Following {
         let Place { held, socket, about } = place;
         // Before the first look, so that none is missed.
-        let events = say.map(|say| events::tell(runtime, say));
-        Following { watch: runtime.follow(), control: socket.serve(runtime, about), events, _held: held }
+        let (events, teller) = match say.map(Teller::start) {
+            Some((lines, teller)) => (Some(events::tell(runtime, lines)), Some(teller)),
+            None => (None, None),
+        };
+        Following { watch: runtime.follow(), control: socket.serve(runtime, about), events, teller, _held: held }
     }
 
     /// Ends in the order in which nothing is lost: who asks, who publishes, who tells of it.
@@ -80,5 +86,37 @@ impl Following {
         if let Some(events) = self.events {
             events.end().await;
         }
+        if let Some(teller) = self.teller {
+            teller.end();
+        }
+    }
+}
+
+/// Writes lines in a thread of its own: nobody may read them for a while, and that must keep nobody else waiting.
+struct Teller {
+    /// Closed once all is written.
+    told: Receiver<()>,
+}
+
+/// Where lines wait; what finds no place is lost, since whoever does not read has no use for more.
+type Lines = SyncSender<String>;
+
+impl Teller {
+    fn start(say: impl Fn(&str) + Send + 'static) -> (Lines, Teller) {
+        const WAITING: usize = 256;
+        let (lines, waiting) = mpsc::sync_channel::<String>(WAITING);
+        let (open, told) = mpsc::channel::<()>();
+        // Nobody joins it: it may stand in a write that never ends, and the end of the process ends it.
+        std::thread::spawn(move || {
+            waiting.iter().for_each(|line| say(&line));
+            drop(open);
+        });
+        (lines, Teller { told })
+    }
+
+    /// Waits a moment for the last lines.
+    fn end(self) {
+        const MOMENT: Duration = Duration::from_secs(1);
+        let _ = self.told.recv_timeout(MOMENT);
     }
 }

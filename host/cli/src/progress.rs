@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A progress bar, or nothing to see. Clones are the same bar.
+/// A progress bar, or nothing to see. Clones are the same bar. Where there is none, whoever judges shares no lock with
+/// whoever writes: nobody may read stderr for a while.
 #[derive(Debug, Clone)]
-pub(crate) struct Progress(ProgressBar);
+pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
     /// A bar over so many bytes, or a count where nobody knows how many there will be.
@@ -15,7 +16,7 @@ impl Progress {
     /// On a terminal only, and not when decisions go to the same one.
     pub(crate) fn of_bytes(length: Option<u64>, wanted: bool) -> Progress {
         if !wanted || !std::io::stderr().is_terminal() {
-            return Progress(ProgressBar::hidden());
+            return Progress(None);
         }
         let (bar, template) = match length {
             Some(length) => (ProgressBar::new(length), "{bar:30} {percent:>3} %  {msg}  {eta} left"),
@@ -24,13 +25,13 @@ impl Progress {
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant"));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Progress(bar)
+        Progress(Some(bar))
     }
 
     pub(crate) fn update(&self, position: u64, message: impl FnOnce() -> String) {
-        if !self.0.is_hidden() {
-            self.0.set_position(position);
-            self.0.set_message(message());
+        if let Some(bar) = &self.0 {
+            bar.set_position(position);
+            bar.set_message(message());
         }
     }
 
@@ -41,11 +42,16 @@ impl Progress {
 
     /// Runs what writes to the terminal while the bar is out of the way.
     pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.0.suspend(write)
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
-        self.0.finish_and_clear();
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }

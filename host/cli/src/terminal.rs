@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Whether to colour what goes to one stream.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,19 @@ impl Paint {
 pub(crate) fn say(line: &str) {
     // When stderr is gone there is nobody left to tell.
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Last words on stderr: who does not read them keeps no process alive.
+pub(crate) fn say_at_the_end(line: &str) {
+    const MOMENT: Duration = Duration::from_secs(1);
+    let (said, end) = mpsc::channel::<()>();
+    let line = line.to_owned();
+    // Nobody joins it: it may stand in a write that never ends.
+    std::thread::spawn(move || {
+        say(&line);
+        drop(said);
+    });
+    let _ = end.recv_timeout(MOMENT);
 }
 
 /// `12,345`.

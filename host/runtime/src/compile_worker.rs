@@ -16,7 +16,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::time::{ClockId, clock_gettime};
@@ -94,7 +94,12 @@ pub(crate) struct Order {
 }
 
 /// Compiles one module in a child.
-pub(crate) fn ask(program: &Path, order: Order, wasm: &[u8]) -> Result<Code, CompileError> {
+pub(crate) fn ask(
+    program: &Path,
+    order: Order,
+    wasm: &[u8],
+    overtaken: &dyn Fn() -> bool,
+) -> Result<Code, CompileError> {
     let unavailable =
         |error: io::Error| CompileError::Host(format!("cannot run the compiler `{}`: {error}", program.display()));
     let mut child = Command::new(program)
@@ -108,7 +113,7 @@ pub(crate) fn ask(program: &Path, order: Order, wasm: &[u8]) -> Result<Code, Com
         .process_group(0)
         .spawn()
         .map_err(unavailable)?;
-    let said = converse(&mut child, order, wasm);
+    let said = converse(&mut child, order, wasm, overtaken);
     let status = child.wait().map_err(unavailable)?;
     said.and_then(|said| understand(&said, status, order.limits))
 }
@@ -120,8 +125,12 @@ struct Said {
 }
 
 /// Feeds the child and reads what it says until it ends; on the clock's limit it is killed.
-fn converse(child: &mut Child, order: Order, wasm: &[u8]) -> Result<Said, CompileError> {
-    let wall = order.limits.wall;
+fn converse(
+    child: &mut Child,
+    order: Order,
+    wasm: &[u8],
+    overtaken: &dyn Fn() -> bool,
+) -> Result<Said, CompileError> {
     let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
         // A child that has ended reads no more; its exit says why.
@@ -136,13 +145,32 @@ fn converse(child: &mut Child, order: Order, wasm: &[u8]) -> Result<Said, Compil
             let _ = ended.send(());
             out
         });
-        let in_time = end.recv_timeout(wall) != Err(mpsc::RecvTimeoutError::Timeout);
+        let waited = wait(&end, order.limits.wall, overtaken);
         // Whoever closes stdout has ended, and keeps the code it ended with; nobody else has anything to say any more.
         let _ = child.kill();
         let joined = |said: std::thread::ScopedJoinHandle<'_, Vec<u8>>| said.join().unwrap_or_default();
         let said = Said { out: joined(out), why: joined(why) };
-        if in_time { Ok(said) } else { Err(CompileError::Host(format!("it took longer than {wall:?}"))) }
+        waited.map(|()| said)
     })
+}
+
+/// Waits for the end of a child, as long as it has time and somebody wants its answer.
+fn wait(end: &mpsc::Receiver<()>, wall: Duration, overtaken: &dyn Fn() -> bool) -> Result<(), CompileError> {
+    /// Between two looks at whether it is still wanted.
+    const TURN: Duration = Duration::from_millis(50);
+    let started = Instant::now();
+    loop {
+        let left = wall.saturating_sub(started.elapsed());
+        if end.recv_timeout(left.min(TURN)) != Err(mpsc::RecvTimeoutError::Timeout) {
+            return Ok(());
+        }
+        if left <= TURN {
+            return Err(CompileError::Host(format!("it took longer than {wall:?}")));
+        }
+        if overtaken() {
+            return Err(CompileError::Host("it is not wanted any more".to_owned()));
+        }
+    }
 }
 
 fn read_all(from: Option<impl Read>, most: u64) -> Vec<u8> {

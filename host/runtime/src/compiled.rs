@@ -87,10 +87,16 @@ impl MachineCode {
     }
 
     /// Compiles a module that has passed the static checks, and stores its code. This takes milliseconds to minutes.
-    pub(crate) fn compile(&self, digest: &Digest, wasm: &[u8]) -> Result<Module, CompileError> {
+    pub(crate) fn compile(
+        &self,
+        digest: &Digest,
+        wasm: &[u8],
+        overtaken: &dyn Fn() -> bool,
+    ) -> Result<Module, CompileError> {
         let CodeCounters { compilations, failures, cpu_micros, peak_bytes, store_faults, .. } = &self.counters;
         compilations.fetch_add(1, Relaxed);
-        let code = self.compiler.compile(&self.engine, wasm, self.in_use.load(Relaxed)).inspect_err(|_| {
+        let gently = self.in_use.load(Relaxed);
+        let code = self.compiler.compile(&self.engine, wasm, gently, overtaken).inspect_err(|_| {
             failures.fetch_add(1, Relaxed);
         })?;
         cpu_micros.fetch_add(code.cpu.as_micros() as u64, Relaxed);

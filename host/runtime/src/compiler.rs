@@ -35,11 +35,18 @@ impl Compiler {
     }
 
     /// Compiles a module that has passed the static checks, `gently` where somebody is being judged meanwhile. Blocks for
-    /// milliseconds to minutes.
-    pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], gently: bool) -> Result<Code, CompileError> {
+    /// milliseconds to minutes; a child is ended as soon as the module is `overtaken`.
+    pub(crate) fn compile(
+        &self,
+        engine: &Engine,
+        wasm: &[u8],
+        gently: bool,
+        overtaken: &dyn Fn() -> bool,
+    ) -> Result<Code, CompileError> {
         match &self.child {
             Some(program) => {
-                compile_worker::ask(program, Order { limits: self.limits, engine: engine.name(), gently }, wasm)
+                let order = Order { limits: self.limits, engine: engine.name(), gently };
+                compile_worker::ask(program, order, wasm, overtaken)
             }
             None => {
                 let started = Instant::now();

@@ -7,18 +7,20 @@
 //! What the files say is compared with what they said at the last look, not with what is in force: so a rollback, or a
 //! set published from elsewhere, stays until somebody changes a file.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::loader::Folder;
 use crate::publisher::{GenerationEvent, Publisher};
-use crate::report::Report;
+use crate::report::{Report, SetError};
 use crate::watcher::{Handle, Patience, WatchState, Watcher};
 
 /// A file younger than this may still have a writer at it.
@@ -26,7 +28,7 @@ const YOUNG: Duration = Duration::from_millis(100);
 /// Looks that find a file young before it is read as it is: somebody who writes all the time must not stop everything.
 const MOST_UNSETTLED: u32 = 50;
 
-/// Follows the folder of a host until it is dropped, which waits for a set that is just being loaded.
+/// Follows the folder of a host until it is dropped. A set that is being loaded then does not come into force.
 #[must_use = "the folder is followed until this is dropped"]
 pub struct Watch {
     handle: Option<Handle>,
@@ -97,6 +99,10 @@ impl Followed {
         Some(Following { watch: watcher?.state(), files, refused: refused.as_deref().cloned() })
     }
 
+    pub(crate) fn files(&self) -> Option<Digest> {
+        self.lock().files
+    }
+
     pub(crate) fn refused(&self) -> Option<Arc<Report>> {
         self.lock().refused.clone()
     }
@@ -129,7 +135,7 @@ pub(crate) fn follow(
     let follow = move || {
         while watcher.wait() {
             follower.tell_state();
-            follower.look();
+            follower.look_and_survive();
         }
         follower.followed.lock().watcher = None;
     };
@@ -155,6 +161,16 @@ impl Follower {
         if state != self.state {
             self.publisher.tell(GenerationEvent::Watch(state.clone()));
             self.state = state;
+        }
+    }
+
+    /// A defect of ours must not end the following in silence.
+    fn look_and_survive(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.look())).is_err() {
+            let message = "the host could not load the set, by a defect of weir; stderr has more";
+            let report = Report::from(SetError::new(&self.folder.display().to_string(), 1, message));
+            self.publisher.tell(GenerationEvent::Refused(Arc::new(report.clone())));
+            self.followed.lock().refused = Some(Arc::new(report));
         }
     }
 
@@ -186,9 +202,41 @@ impl Follower {
             now.refused = None;
             return;
         }
-        let refused = self.publisher.publish(loaded, known.as_deref()).err();
+        let overtaken = Overtaken { handle: &self.handle, folder: &folder, next: Cell::new(Instant::now()) };
+        let refused = self.publisher.publish(loaded, known.as_deref(), &|| overtaken.is_so()).err();
+        if refused.as_ref().is_some_and(|report| report.overtaken) {
+            // The next look has another set before it, so that this one counts as not seen.
+            self.seen = Err(Report::default());
+            return self.handle.hint();
+        }
         let mut now = self.followed.lock();
         now.files = self.seen.as_ref().ok().copied();
         now.refused = refused.map(Arc::new);
+    }
+}
+
+/// Whether a set that is being loaded is still wanted.
+struct Overtaken<'a> {
+    handle: &'a Handle,
+    folder: &'a Folder<'a>,
+    /// Before then the files are not compared again.
+    next: Cell<Instant>,
+}
+
+impl Overtaken<'_> {
+    /// The host ends, or a file is another one than was read.
+    fn is_so(&self) -> bool {
+        /// A set may have thousands of files: comparing them may take this part of the time.
+        const PART: u32 = 20;
+        if self.handle.is_stopped() {
+            return true;
+        }
+        let started = Instant::now();
+        if started < self.next.get() {
+            return false;
+        }
+        let changed = !self.folder.is_settled(Duration::ZERO);
+        self.next.set(Instant::now() + started.elapsed() * PART);
+        changed
     }
 }

@@ -45,9 +45,15 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     Ok(inspection)
 }
 
-/// Checks and compiles a whole bundle; what `former` generations have of it is not done again.
-pub(crate) async fn prepare(code: &MachineCode, bundle: &Bundle, former: &[Arc<Loaded>]) -> Result<Loaded, Report> {
-    let mut workbench = Workbench::new(code, bundle, former);
+/// Checks and compiles a whole bundle; what `former` generations have of it is not done again. Once it is `overtaken` nothing
+/// more is compiled: the answer does not matter any more.
+pub(crate) async fn prepare(
+    code: &MachineCode,
+    bundle: &Bundle,
+    former: &[Arc<Loaded>],
+    overtaken: &dyn Fn() -> bool,
+) -> Result<Loaded, Report> {
+    let mut workbench = Workbench::new(code, bundle, former, overtaken);
     let mut report = Report::default();
     let (mut policies, mut scopes, mut resting) = (Vec::new(), Vec::new(), Vec::new());
     let mut plan = described(&bundle.set, bundle.digest);
@@ -81,6 +87,7 @@ pub(crate) async fn prepare(code: &MachineCode, bundle: &Bundle, former: &[Arc<L
 struct Workbench<'a> {
     code: &'a MachineCode,
     bundle: &'a Bundle,
+    overtaken: &'a dyn Fn() -> bool,
     /// Policies of former generations by what their templates are made of.
     former: BTreeMap<Ingredients<'a>, &'a Policy>,
     /// By path, or everything that is wrong with one.
@@ -107,7 +114,12 @@ struct Prepared {
 }
 
 impl<'a> Workbench<'a> {
-    fn new(code: &'a MachineCode, bundle: &'a Bundle, former: &'a [Arc<Loaded>]) -> Workbench<'a> {
+    fn new(
+        code: &'a MachineCode,
+        bundle: &'a Bundle,
+        former: &'a [Arc<Loaded>],
+        overtaken: &'a dyn Fn() -> bool,
+    ) -> Workbench<'a> {
         let former: Vec<&Policy> = former.iter().flat_map(|loaded| loaded.all_policies()).collect();
         let loaded: BTreeMap<Digest, &Policy> = former.iter().map(|policy| (policy.module, *policy)).collect();
         let look = |module: &loader::Module| {
@@ -123,7 +135,7 @@ impl<'a> Workbench<'a> {
         };
         let modules = bundle.modules.iter().map(|(path, module)| (path.as_str(), look(module))).collect();
         let former = former.into_iter().map(|policy| (policy.ingredients(), policy)).collect();
-        Workbench { code, bundle, former, modules, compiled: BTreeMap::new() }
+        Workbench { code, bundle, overtaken, former, modules, compiled: BTreeMap::new() }
     }
 
     async fn prepare(&mut self, binding: &Binding) -> Result<Prepared, Report> {
@@ -173,7 +185,10 @@ impl<'a> Workbench<'a> {
         }
         let compiled = self.compiled.entry(facts.digest).or_insert_with(|| {
             let module = self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes");
-            self.code.compile(&module.digest, &module.bytes)
+            if (self.overtaken)() {
+                return Err(CompileError::Host("it is not wanted any more".to_owned()));
+            }
+            self.code.compile(&module.digest, &module.bytes, self.overtaken)
         });
         compiled.clone().map_err(|error| {
             let transient = matches!(error, CompileError::Host(_));

@@ -115,7 +115,7 @@ fn begin(
     history: Option<&History>,
     remembered: Option<Remembered>,
 ) -> Result<Begun, Report> {
-    let load = |bundle: &Bundle| pollster::block_on(prepare(code, bundle, &[]));
+    let load = |bundle: &Bundle| pollster::block_on(prepare(code, bundle, &[], &|| false));
     let former = || {
         let bundle = Bundle::of_files(history?.files(remembered?.digest)?).ok()?;
         Some((load(&bundle).ok()?, bundle, remembered?.number))
@@ -191,23 +191,24 @@ impl Publisher {
     }
 
     /// Brings a bundle into force; one that is in force already stays under its number. Blocks until it is compiled.
-    /// A refusal that is `known` is not told again.
+    /// A refusal that is `known` is not told again; nothing comes into force that is `overtaken` by then.
     pub(crate) fn publish(
         &self,
         bundle: Result<Bundle, Report>,
         known: Option<&Report>,
+        overtaken: &dyn Fn() -> bool,
     ) -> Result<GenerationNumber, Report> {
         let _loading = unpoisoned(&self.loading);
-        let published = bundle.and_then(|bundle| self.bring_into_force(&bundle));
+        let published = bundle.and_then(|bundle| self.bring_into_force(&bundle, overtaken));
         published.inspect_err(|report| {
-            if known != Some(report) {
+            if known != Some(report) && !report.overtaken {
                 self.refused.fetch_add(1, Relaxed);
                 self.tell(GenerationEvent::Refused(Arc::new(report.clone())));
             }
         })
     }
 
-    fn bring_into_force(&self, bundle: &Bundle) -> Result<GenerationNumber, Report> {
+    fn bring_into_force(&self, bundle: &Bundle, overtaken: &dyn Fn() -> bool) -> Result<GenerationNumber, Report> {
         let rollbacks = *unpoisoned(&self.turn);
         let kept = self.kept();
         let same = kept.iter().rev().find(|generation| generation.loaded().digest() == bundle.digest);
@@ -216,7 +217,11 @@ impl Publisher {
             None => {
                 let former: Vec<Arc<Loaded>> =
                     kept.iter().map(|generation| Arc::clone(generation.loaded())).collect();
-                Arc::new(pollster::block_on(prepare(&self.code, bundle, &former))?)
+                let prepared = pollster::block_on(prepare(&self.code, bundle, &former, overtaken));
+                if overtaken() {
+                    return Err(Report { overtaken: true, ..Report::default() });
+                }
+                Arc::new(prepared?)
             }
         };
         let turn = unpoisoned(&self.turn);

@@ -21,6 +21,9 @@ pub struct Report {
     /// The machine is to blame, so that the same files may be good a little later.
     #[serde(skip)]
     pub(crate) transient: bool,
+    /// Nobody wants the set any more: its files have changed, or its host ends.
+    #[serde(skip)]
+    pub(crate) overtaken: bool,
 }
 
 /// One error in the text of a set.
@@ -154,6 +157,7 @@ mod tests {
             ],
             load: vec![LoadError { policy: "pii".into(), message: "no module `a.wasm`".into(), help: None }],
             transient: false,
+            overtaken: false,
         }
     }
 

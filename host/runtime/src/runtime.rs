@@ -227,7 +227,7 @@ impl Runtime {
     pub fn check(&self, source: Source) -> Result<Plan, Report> {
         let publisher = &self.shared.publisher;
         let former: Vec<_> = publisher.kept().iter().map(|generation| Arc::clone(generation.loaded())).collect();
-        let loaded = pollster::block_on(prepare(&publisher.code, &load(&source)?, &former))?;
+        let loaded = pollster::block_on(prepare(&publisher.code, &load(&source)?, &former, &|| false))?;
         Ok(loaded.plan().clone())
     }
 
@@ -247,7 +247,7 @@ impl Runtime {
             if let Some(bundle) = loaded.as_ref().ok().filter(|_| own) {
                 publisher.saw(bundle.digest);
             }
-            publisher.publish(loaded, None)
+            publisher.publish(loaded, None, &|| false)
         };
         in_thread(publish).await
     }
@@ -273,6 +273,12 @@ impl Runtime {
             }
             None => Watch::of_nothing(),
         }
+    }
+
+    /// Digest of the folder's files at the last look, or when the host was opened; another than that of the generation in
+    /// force after a rollback. None where they are no set.
+    pub fn files(&self) -> Option<Digest> {
+        self.shared.followed.files()
     }
 
     /// Why the set this host was opened with, as it is now, is not in force; none where nothing is wrong with it.
@@ -342,7 +348,7 @@ impl Runtime {
 /// As [`Builder::open`], but without a recorder.
 pub fn check(source: &Source, compiler: Compiler) -> Result<Plan, OpenError> {
     let code = MachineCode::new(Engine::new()?, compiler, None)?;
-    let loaded = pollster::block_on(prepare(&code, &load(source)?, &[]))?;
+    let loaded = pollster::block_on(prepare(&code, &load(source)?, &[], &|| false))?;
     Ok(loaded.plan().clone())
 }
 

@@ -233,6 +233,11 @@ impl Handle {
         self.shared.tell(|hints, now| hints.pace.hint(now));
     }
 
+    /// Whether it was stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.shared.lock().stopped
+    }
+
     /// Ends the waiting of [`Watcher::wait`], for good.
     pub(crate) fn stop(&self) {
         self.shared.lock().stopped = true;

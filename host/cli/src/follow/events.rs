@@ -12,13 +12,15 @@ use crate::terminal::{counted, plain, short_digest};
 const MOST_NAMED: usize = 8;
 
 /// Says what happens from now on, and first what is in force.
-pub(super) fn tell(runtime: &Arc<Runtime>, say: impl Fn(&str) + Send + Sync + 'static) -> Task {
+pub(super) fn tell(runtime: &Arc<Runtime>, lines: super::Lines) -> Task {
+    let say = move |line: String| drop(lines.try_send(line));
     let (runtime, events) = (Arc::clone(runtime), runtime.events());
     let first = runtime.generation();
     let policies = counted(first.plan().policies.len() as u64, "policy");
-    say(&format!("weir: {} and followed, {policies}", in_force(first.id())));
-    // Nobody may read stderr for a while, which must not keep a thread from judging.
-    let say = move |line: String| tokio::task::block_in_place(|| say(&line));
+    say(format!("weir: {} and followed, {policies}", in_force(first.id())));
+    if let Some(restored) = rolled_back(&runtime) {
+        say(restored);
+    }
     Task::spawn(|mut stopped| async move {
         let mut events = std::pin::pin!(events);
         loop {
@@ -33,6 +35,14 @@ pub(super) fn tell(runtime: &Arc<Runtime>, say: impl Fn(&str) + Send + Sync + 's
         while let Some(Some(event)) = events.next().now_or_never() {
             say(line(&event, &runtime));
         }
+    })
+}
+
+/// A rollback outlives its host, and nobody may remember it.
+fn rolled_back(runtime: &Runtime) -> Option<String> {
+    let differs = runtime.files()? != runtime.generation().id().digest && runtime.refused().is_none();
+    differs.then(|| {
+        "weir: that is a rollback; the files are another set, and count again once one of them changes".to_owned()
     })
 }
 

@@ -56,7 +56,7 @@ fn with_function(locals: &str, body: &str) -> Vec<u8> {
 }
 
 /// Nested loops over many locals: what register allocation is slowest at. `depth` 2,000 takes a gigabyte.
-fn bomb(depth: usize) -> Vec<u8> {
+pub(crate) fn bomb(depth: usize) -> Vec<u8> {
     const LOCALS: usize = 2_000;
     let open = |i: usize| {
         let (a, b, c) = (i % LOCALS, (i * 7 + 1) % LOCALS, (i * 13 + 5) % LOCALS);
@@ -76,13 +76,18 @@ fn own_memory() -> u64 {
 
 /// The children of this process that compile, by their number.
 fn compilers() -> Vec<i32> {
+    compilers_of(std::process::id())
+}
+
+/// The same of another process.
+pub(crate) fn compilers_of(host: u32) -> Vec<i32> {
     let processes =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let ours = |pid: &i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
         let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        parent == Some(std::process::id()) && command.contains("compile-worker")
+        parent == Some(host) && command.contains("compile-worker")
     };
     processes.filter(ours).collect()
 }

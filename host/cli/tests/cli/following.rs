@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::compiling::{bomb, compilers_of};
 use crate::host::{Host, pause, until};
 use crate::{Place, SET, constant};
 
@@ -250,4 +251,62 @@ fn a_quiet_host_says_nothing() {
     for arguments in ["eval set --rescan 5", "eval set --follow --rescan 0"] {
         assert_eq!(place.weir(arguments).code, Some(2), "{arguments}");
     }
+}
+
+/// [`SET`] with one more policy, whose module takes a compiler half a minute.
+fn with_bomb(place: &Place) -> String {
+    place.write("set/bomb.wasm", bomb(4_000));
+    format!("{SET}\n[policies.bomb]\nmodule = \"bomb.wasm\"\ncheckpoints = [\"*\"]\n")
+}
+
+#[test]
+fn a_set_that_its_files_no_longer_say_is_given_up() {
+    let place = Place::new();
+    let mut host = Host::start(&place, "eval set --follow");
+    place.replace("set/weir.toml", with_bomb(&place));
+    until("a compiler at work", || (!compilers_of(host.pid()).is_empty()).then_some(()));
+    place.replace("set/weir.toml", format!("{SET}\n# Corrected.\n"));
+    host.judged_by(2);
+    let status = place.json("status set", 0);
+    assert!(status["refused"].is_null() && status["metrics"]["sets"]["refused"] == 0, "{status}");
+    assert!(compilers_of(host.pid()).is_empty(), "its compiler was ended");
+    assert_eq!(host.end().code, Some(0));
+}
+
+#[test]
+fn a_signal_waits_for_no_compiler() {
+    let place = Place::new();
+    let mut host = Host::start(&place, "eval set --follow");
+    let set = with_bomb(&place);
+    place.replace("set/weir.toml", &set);
+    let compiler = until("a compiler at work", || compilers_of(host.pid()).pop());
+    host.signal("-TERM");
+    let ended = host.ended();
+    assert!(ended.code == Some(143) && !ended.stderr.contains("generation 2 is in force"), "{ended:?}");
+    assert!(fs::metadata(format!("/proc/{compiler}/fd")).is_err(), "its compiler has ended with it");
+    // The same while the host is starting.
+    let mut starting = place.command("eval set --state elsewhere --follow").spawn().unwrap();
+    until("a compiler at work", || compilers_of(starting.id()).pop());
+    let pid = starting.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(until("its end", || starting.try_wait().unwrap()).code(), Some(130));
+}
+
+/// A pipe that nobody reads is full after 64 KiB.
+#[test]
+fn a_host_that_nobody_listens_to_judges_on() {
+    let place = Place::new();
+    let mut command = place.command("eval set --follow");
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let _unread = child.stderr.take().unwrap();
+    let mut host = Host::over(child);
+    for round in 0..4 {
+        let wrong: String = (0..800).map(|key| format!("wrong-{round}-{key} = 1\n")).collect();
+        place.replace("set/weir.toml", format!("{SET}\n{wrong}"));
+        let refused = || place.json("status set", 0)["metrics"]["sets"]["refused"].as_u64().unwrap();
+        until("the refusal", || (refused() > round).then_some(()));
+        host.ask("allow");
+    }
+    host.signal("-TERM");
+    assert_eq!(host.wait().code(), Some(143));
 }

@@ -27,15 +27,19 @@ pub(crate) struct Host {
 impl Host {
     /// `weir` with these arguments, once it has judged its first request, which is `says.allow`.
     pub(crate) fn start(place: &Place, arguments: &str) -> Host {
-        let mut child = place.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-        let (stdin, stdout, mut stderr) =
-            (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Host::over(place.command(arguments).stdin(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// A process that was started, once it has judged its first request; its stderr is read where it is still there.
+    pub(crate) fn over(mut child: Child) -> Host {
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take());
         let (sender, decisions) = mpsc::channel();
         // Both readers end with the process, whose pipes they read.
         std::thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line.unwrap())));
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
         std::thread::spawn(move || {
+            let Some(mut stderr) = stderr else { return };
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = stderr.read(&mut bytes) {
                 heard.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
@@ -86,6 +90,11 @@ impl Host {
     pub(crate) fn end(mut self) -> Ended {
         drop(self.stdin.take());
         self.ended()
+    }
+
+    /// Waits until it has ended, whatever it had to say.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        until("its end", || self.child.try_wait().unwrap())
     }
 
     /// Waits until it has ended.
