@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("plan", "digest"),
     ("loader", "digest inspect lock report set"),
     ("lock", "digest report text"),
-    ("record", "combine decision digest hostcalls journal metrics set verdict"),
+    ("record", "combine decision digest generation hostcalls journal metrics set verdict"),
     ("metrics", "decision verdict"),
     ("permit", "combine decision json verdict"),
     ("decision", "combine digest generation request verdict"),

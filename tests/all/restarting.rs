@@ -143,3 +143,22 @@ fn a_store_that_others_can_enter_is_an_error_that_names_the_way_out() {
     let error = place.try_start().map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("only its owner may be able to enter it (mode 0700)"), "{error}");
 }
+
+#[test]
+fn numbers_go_on_from_the_records_where_nothing_else_is_remembered() {
+    let place = Place::new();
+    let audit = place.folder.path().join("audit");
+    let open = || {
+        let recorder = Recorder::jsonl_as("host-1", &audit).unwrap();
+        pollster::block_on(Runtime::builder().recorder(recorder).open(Source::dir(place.set()))).unwrap()
+    };
+    for (build_number, number) in [(1, 1), (1, 1), (2, 2), (2, 2), (1, 3)] {
+        place.write("p.wasm", build(build_number));
+        assert_eq!(now(&open()).0, number, "build {build_number}");
+    }
+    // A generation that judged nothing has left no trace, and its number means nothing to anybody.
+    place.write("p.wasm", build(3));
+    drop(open());
+    place.write("p.wasm", build(4));
+    assert_eq!(now(&open()).0, 4);
+}

@@ -146,11 +146,23 @@ fn converse(
             out
         });
         let waited = wait(&end, order.limits.wall, overtaken);
-        // Whoever closes stdout has ended, and keeps the code it ended with; nobody else has anything to say any more.
-        let _ = child.kill();
+        // Whoever has closed stdout is about to end; nobody else has anything to say any more.
+        if waited.is_err() || !ends_soon(child) {
+            let _ = child.kill();
+        }
         let joined = |said: std::thread::ScopedJoinHandle<'_, Vec<u8>>| said.join().unwrap_or_default();
         let said = Said { out: joined(out), why: joined(why) };
         waited.map(|()| said)
+    })
+}
+
+/// Whether a child ends by itself within a second: the code it ends with says more than that it was killed.
+fn ends_soon(child: &mut Child) -> bool {
+    const MOMENTS: u32 = 1_000;
+    let (_never, moment) = mpsc::channel::<()>();
+    (0..MOMENTS).any(|_| {
+        let ended = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+        ended || moment.recv_timeout(Duration::from_millis(1)).is_ok()
     })
 }
 

@@ -101,8 +101,17 @@ pub(crate) struct Beginning {
     pub(crate) refused: Option<Report>,
 }
 
+/// The number of the first generation: that of the newest one that anybody knows of where it has the same digest, else the next.
+fn number(digest: Digest, remembered: Option<Remembered>, recorded: Option<GenerationId>) -> GenerationNumber {
+    let remembered = remembered.map(|was| GenerationId { number: was.number, digest: was.digest });
+    match remembered.into_iter().chain(recorded).max_by_key(|known| known.number) {
+        Some(newest) if newest.digest == digest => newest.number,
+        Some(newest) => newest.number.next(),
+        None => GenerationNumber::FIRST,
+    }
+}
+
 struct Begun {
-    number: GenerationNumber,
     loaded: Loaded,
     bundle: Bundle,
     beginning: Beginning,
@@ -118,25 +127,18 @@ fn begin(
     let load = |bundle: &Bundle| pollster::block_on(prepare(code, bundle, &[], &|| false));
     let former = || {
         let bundle = Bundle::of_files(history?.files(remembered?.digest)?).ok()?;
-        Some((load(&bundle).ok()?, bundle, remembered?.number))
+        Some((load(&bundle).ok()?, bundle))
     };
     let seen = files.as_ref().map(|bundle| bundle.digest).map_err(Clone::clone);
     let rolled_back = remembered.is_some_and(|was| seen == Ok(was.seen) && was.seen != was.digest);
-    if rolled_back && let Some((loaded, bundle, number)) = former() {
-        return Ok(Begun { number, loaded, bundle, beginning: Beginning { seen, refused: None } });
+    if rolled_back && let Some((loaded, bundle)) = former() {
+        return Ok(Begun { loaded, bundle, beginning: Beginning { seen, refused: None } });
     }
     match files.and_then(|bundle| Ok((load(&bundle)?, bundle))) {
-        Ok((loaded, bundle)) => {
-            let number = match remembered {
-                Some(was) if was.digest == bundle.digest => was.number,
-                Some(was) => was.number.next(),
-                None => GenerationNumber::FIRST,
-            };
-            Ok(Begun { number, loaded, bundle, beginning: Beginning { seen, refused: None } })
-        }
+        Ok((loaded, bundle)) => Ok(Begun { loaded, bundle, beginning: Beginning { seen, refused: None } }),
         Err(report) => {
-            let (loaded, bundle, number) = former().ok_or_else(|| report.clone())?;
-            Ok(Begun { number, loaded, bundle, beginning: Beginning { seen, refused: Some(report) } })
+            let (loaded, bundle) = former().ok_or_else(|| report.clone())?;
+            Ok(Begun { loaded, bundle, beginning: Beginning { seen, refused: Some(report) } })
         }
     }
 }
@@ -148,10 +150,11 @@ impl Publisher {
         code: MachineCode,
         files: Result<Bundle, Report>,
         history: Option<History>,
+        recorded: Option<GenerationId>,
     ) -> Result<(Publisher, Beginning), Report> {
         let remembered = history.as_ref().and_then(History::recall);
-        let begun = begin(&code, files, history.as_ref(), remembered)?;
-        let Begun { number, loaded, bundle, beginning } = begun;
+        let Begun { loaded, bundle, beginning } = begin(&code, files, history.as_ref(), remembered)?;
+        let number = number(bundle.digest, remembered, recorded);
         code.is_in_use();
         let publisher = Publisher {
             code,

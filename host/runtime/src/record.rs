@@ -3,6 +3,8 @@
 //! A record is one JSON line: who asked what (as a digest), what each policy was given and logged, and the decision
 //! itself. Whether the ruling stands when it cannot be written is the checkpoint's word.
 
+mod last;
+
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,6 +14,7 @@ use serde::Serialize;
 use crate::combine::Ruling;
 use crate::decision::{Decision, Recorded};
 use crate::digest::Digest;
+use crate::generation::GenerationId;
 use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::{Counters, RecordMetrics};
@@ -23,6 +26,8 @@ use crate::verdict::{Effect, Verdict};
 pub struct Recorder {
     journal: Journal,
     host: String,
+    /// The generation that the records ended with when they were opened.
+    last: Option<GenerationId>,
 }
 
 /// A folder that cannot take records: another process has it, or it cannot be read or written.
@@ -58,22 +63,26 @@ impl Recorder {
     /// As [`Recorder::jsonl`].
     pub fn jsonl_as(host: &str, folder: impl AsRef<Path>) -> Result<Recorder, RecorderError> {
         let journal = Journal::open(folder.as_ref(), host).map_err(RecorderError)?;
-        Ok(Recorder { journal, host: host.to_owned() })
+        Ok(Recorder { journal, host: host.to_owned(), last: last::last_generation(folder.as_ref()) })
     }
 
     /// The last `capacity` records, in memory: for tests and trials.
     pub fn memory(capacity: usize) -> Recorder {
-        Recorder { journal: Journal::memory(capacity), host: "memory".to_owned() }
+        Recorder { journal: Journal::memory(capacity), host: "memory".to_owned(), last: None }
     }
 
     /// Numbers records and forgets them: the floor to measure recording against. Never for decisions that matter.
     pub fn discard() -> Recorder {
-        Recorder { journal: Journal::discard(), host: "discard".to_owned() }
+        Recorder { journal: Journal::discard(), host: "discard".to_owned(), last: None }
     }
 
     /// The records that [`Recorder::memory`] keeps, oldest first; empty for files, which are theirs to read.
     pub fn lines(&self) -> Vec<String> {
         self.journal.lines()
+    }
+
+    pub(crate) fn last_generation(&self) -> Option<GenerationId> {
+        self.last
     }
 
     pub(crate) fn counters(&self) -> RecordMetrics {

@@ -123,6 +123,7 @@ impl Builder {
     pub async fn open(self, source: Source) -> Result<Runtime, OpenError> {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
         let Builder { compiler, store, state, patience, .. } = self;
+        let recorded = recorder.last_generation();
         let (publisher, beginning, source) = in_thread(move || {
             let code = MachineCode::new(Engine::new()?, compiler, store.as_deref())?;
             let history = state.as_deref().map(History::open).transpose().map_err(|error| {
@@ -131,7 +132,7 @@ impl Builder {
                     state.unwrap_or_default().display()
                 ))
             })?;
-            let (publisher, beginning) = Publisher::open(code, load(&source), history)?;
+            let (publisher, beginning) = Publisher::open(code, load(&source), history, recorded)?;
             Ok::<_, OpenError>((publisher, beginning, source))
         })
         .await?;

@@ -59,6 +59,8 @@ pub(super) struct Swap<'a> {
     runtime: Arc<Runtime>,
     watch: Watch,
     callers: Callers,
+    /// The generation at the beginning.
+    first: GenerationNumber,
     /// The generation that should be in force.
     number: GenerationNumber,
 }
@@ -81,9 +83,10 @@ impl<'a> Swap<'a> {
         let recorder = Recorder::jsonl(&folder.records).map_err(Failed::environment)?;
         let builder = folder.builder().compiler(set::compiler().limits(LIMITS)).recorder(recorder);
         let runtime = builder.open(Source::dir(operator.folder())).await.map_err(set::failed)?;
-        let (runtime, number) = (Arc::new(runtime), GenerationNumber::new(1));
+        let runtime = Arc::new(runtime);
+        let first = runtime.generation().id().number;
         let (watch, callers) = (runtime.follow(), Callers::start(&runtime, traffic));
-        Ok(Swap { stage, interrupt, operator, runtime, watch, callers, number })
+        Ok(Swap { stage, interrupt, operator, runtime, watch, callers, first, number: first })
     }
 
     pub(super) async fn play(&mut self) -> Result<(), Cut> {
@@ -123,11 +126,14 @@ impl<'a> Swap<'a> {
     async fn stricter(&mut self, masked: &Request) -> Result<(), Cut> {
         self.step("stricter", "`pii` is to deny what it masked: a new weir.toml is renamed over the old one").await?;
         let renamed = self.operator.replace(SET_FILE, operator::stricter().as_bytes())?;
-        self.number = GenerationNumber::new(2);
+        self.number = GenerationNumber::new(self.first.get() + 1);
         let first = self.until("answer by the stricter rule", || self.callers.answered_by(self.number)).await?.first;
         let after = time((first - renamed).as_nanos() as u64);
         self.line("the host waits until the files have been left alone for a moment, loads them and checks them")?;
-        self.good(&format!("generation 2 is in force: its first answer came {after} after the rename"))?;
+        self.good(&format!(
+            "generation {} is in force: its first answer came {after} after the rename",
+            self.number
+        ))?;
         let decision = self.again(masked, DENIED).await?;
         self.show(&decision)?;
         self.enough().await
@@ -173,13 +179,14 @@ impl<'a> Swap<'a> {
     }
 
     async fn back(&mut self, masked: &Request) -> Result<(), Cut> {
-        self.step("back", "the stricter rule was a bad idea: roll back to generation 1").await?;
+        let first = self.first;
+        self.step("back", &format!("the stricter rule was a bad idea: roll back to generation {first}")).await?;
         let started = Instant::now();
-        let number = self.runtime.rollback(GenerationNumber::new(1)).await;
+        let number = self.runtime.rollback(first).await;
         let took = time(started.elapsed().as_nanos() as u64);
         self.number = number.map_err(|error| Failed::refused(format!("cannot roll back: {error}")))?;
         let number = self.number;
-        self.good(&format!("generation {number} is in force after {took}, with the policies of generation 1"))?;
+        self.good(&format!("generation {number} is in force after {took}, with the policies of generation {first}"))?;
         self.line("what the folder says counts again once somebody changes it")?;
         self.again(masked, MASKED).await?;
         self.good(&format!("the same request is {MASKED} again"))?;

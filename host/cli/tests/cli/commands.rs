@@ -153,7 +153,7 @@ fn the_demo_plays_and_counts_its_records() {
     for part in ["allowed", "masked", "failure fuel", "failure deadline", "that were answered is recorded"] {
         assert!(demo.stdout.contains(part), "{part}: {}", demo.stdout);
     }
-    for part in ["none lost", "none late", "none mixed", "none went back", "generation 3 is in force"] {
+    for part in ["none lost", "none late", "none mixed", "none went back", "with the policies of generation"] {
         assert!(demo.stdout.contains(part), "{part}: {}", demo.stdout);
     }
     // How many the callers of the last act ask is up to the machine.
