@@ -33,7 +33,7 @@ use crate::task::{Stopped, Task};
 /// Bytes of a line; every command is far shorter.
 const LONGEST_LINE: u64 = 64 << 10;
 /// How long a client may take to send its line, and as long again to take the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Clients at once; the next ones wait in the kernel's queue.
 const MOST_AT_ONCE: usize = 16;
 /// How long clients that are being answered hold up the end of the host.

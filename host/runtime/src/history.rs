@@ -33,6 +33,8 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct History {
     folder: PathBuf,
+    /// Whose generations these are.
+    set: String,
 }
 
 /// Numbers above are nobody's: no host publishes for ever.
@@ -51,6 +53,7 @@ pub(crate) struct Remembered {
 #[serde(deny_unknown_fields)]
 struct Now {
     version: u32,
+    set: String,
     number: GenerationNumber,
     digest: Digest,
     seen: Digest,
@@ -62,19 +65,19 @@ type Manifest = BTreeMap<String, Digest>;
 const VERSION: u32 = 1;
 
 impl History {
-    /// Opens the folder, made for its owner alone where it is missing.
-    pub(crate) fn open(folder: &Path) -> io::Result<History> {
+    /// Opens the folder, made for its owner alone where it is missing, for the set of this folder, or of none.
+    pub(crate) fn open(folder: &Path, set: Option<&Path>) -> io::Result<History> {
         for folder in [folder.to_owned(), folder.join(SETS), folder.join(FILES)] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(History { folder: folder.to_owned() })
+        Ok(History { folder: folder.to_owned(), set: owner(&fs::canonicalize(folder)?, set) })
     }
 
-    /// What was in force at the end; none at the first start, or where what is there cannot be read.
+    /// What was in force at the end; none at the first start, or where what is there cannot be read or is about another set.
     pub(crate) fn recall(&self) -> Option<Remembered> {
         let now: Now = serde_json::from_slice(&read(&self.folder.join(NOW)).ok()?).ok()?;
-        let Now { version, number, digest, seen } = now;
-        let good = version == VERSION && (1..=LARGEST_NUMBER).contains(&number.get());
+        let Now { version, set, number, digest, seen } = now;
+        let good = version == VERSION && set == self.set && (1..=LARGEST_NUMBER).contains(&number.get());
         good.then_some(Remembered { number, digest, seen })
     }
 
@@ -105,7 +108,7 @@ impl History {
     /// Says what is in force from now on. The files of `kept` generations stay, others go.
     pub(crate) fn remember(&self, now: Remembered, kept: &[Digest]) -> io::Result<()> {
         let Remembered { number, digest, seen } = now;
-        let text = Now { version: VERSION, number, digest, seen };
+        let text = Now { version: VERSION, set: self.set.clone(), number, digest, seen };
         write(&self.folder.join(NOW), &json(&text))?;
         self.forget(&kept.iter().copied().chain([digest]).collect())
     }
@@ -137,6 +140,13 @@ impl History {
     fn file(&self, digest: Digest) -> PathBuf {
         self.folder.join(FILES).join(digest.hex())
     }
+}
+
+/// How a folder of notes names the set it is about: a set around it may be moved together with it.
+fn owner(notes: &Path, set: Option<&Path>) -> String {
+    let Some(set) = set else { return "memory".to_owned() };
+    let set = fs::canonicalize(set).or_else(|_| std::path::absolute(set)).unwrap_or_else(|_| set.to_owned());
+    if notes.starts_with(&set) { "around".to_owned() } else { set.display().to_string() }
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -183,7 +193,7 @@ mod tests {
     #[test]
     fn what_was_kept_comes_back_and_the_rest_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let history = History::open(folder.path()).unwrap();
+        let history = History::open(folder.path(), None).unwrap();
         assert_eq!(history.recall(), None);
         let sets = [bundle("a", b"1"), bundle("b", b"1"), bundle("c", b"2")];
         for (number, set) in (1..).zip(&sets) {
@@ -191,8 +201,11 @@ mod tests {
             let kept: Vec<Digest> = sets[..number as usize].iter().rev().take(2).map(|set| set.digest).collect();
             history.remember(remembered(number, set), &kept).unwrap();
         }
-        let again = History::open(folder.path()).unwrap();
+        let again = History::open(folder.path(), None).unwrap();
         assert_eq!(again.recall(), Some(remembered(3, &sets[2])));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let of_another = History::open(folder.path(), Some(elsewhere.path())).unwrap();
+        assert_eq!(of_another.recall(), None, "another set's generations are not ours");
         assert_eq!(again.files(sets[0].digest), None);
         let files = again.files(sets[1].digest).unwrap();
         assert_eq!(files.keys().collect::<Vec<_>>(), ["sub/p.wasm", "weir.toml"]);
@@ -203,7 +216,7 @@ mod tests {
     #[test]
     fn what_was_changed_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
-        let history = History::open(folder.path()).unwrap();
+        let history = History::open(folder.path(), None).unwrap();
         let set = bundle("a", b"1");
         history.keep(&set).unwrap();
         history.remember(remembered(1, &set), &[]).unwrap();
@@ -211,7 +224,9 @@ mod tests {
         assert_eq!(history.files(set.digest), None);
         let digest = set.digest;
         let now = |version: u32, number: u64| {
-            format!("{{\"version\":{version},\"number\":{number},\"digest\":\"{digest}\",\"seen\":\"{digest}\"}}")
+            format!(
+                "{{\"version\":{version},\"set\":\"memory\",\"number\":{number},\"digest\":\"{digest}\",\"seen\":\"{digest}\"}}"
+            )
         };
         for text in ["", "{}", &now(2, 1), &now(1, 0), &now(1, u64::MAX)] {
             fs::write(folder.path().join(NOW), text).unwrap();

@@ -126,12 +126,13 @@ impl Builder {
         let recorded = recorder.last_generation();
         let (publisher, beginning, source) = in_thread(move || {
             let code = MachineCode::new(Engine::new()?, compiler, store.as_deref())?;
-            let history = state.as_deref().map(History::open).transpose().map_err(|error| {
-                OpenError::Store(format!(
-                    "cannot write down what is in force in `{}`: {error}",
-                    state.unwrap_or_default().display()
-                ))
-            })?;
+            let history =
+                state.as_deref().map(|state| History::open(state, source.folder())).transpose().map_err(|error| {
+                    OpenError::Store(format!(
+                        "cannot write down what is in force in `{}`: {error}",
+                        state.unwrap_or_default().display()
+                    ))
+                })?;
             let (publisher, beginning) = Publisher::open(code, load(&source), history, recorded)?;
             Ok::<_, OpenError>((publisher, beginning, source))
         })
