@@ -1,7 +1,7 @@
 //! The control socket of a host: how a person asks it, and tells it to go back.
 //!
 //! ```text
-//! client ─► one line of JSON, at most 64 KiB, within 5 s ─► answer ─► one line of JSON, taken within 5 s ─► closed
+//! client ─► one line of JSON, at most 64 KiB, within a second ─► answer ─► one line of JSON, taken within another ─► closed
 //! ```
 //!
 //! Only the host's own user and root are answered: the folder is 0700, the socket 0600, and the kernel says who is at the
