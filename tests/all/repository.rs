@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// What each stage of `host/runtime` may import, itself aside. `runtime` knows everything and is left out.
 const IMPORTS: &[(&str, &str)] = &[
-    ("follow", "digest loader publisher report watcher"),
-    ("publisher", "compiled digest generation history loader metrics preflight registry report watcher"),
+    ("follow", "digest loader poison publisher report watcher"),
+    ("publisher", "compiled digest generation history loader metrics poison preflight registry report watcher"),
     ("history", "digest generation loader"),
-    ("registry", "digest generation plan set"),
+    ("registry", "digest generation plan poison set"),
     (
         "preflight",
         "abi combine compile_worker compiled digest generation inspect instance judging loader manifest plan report request schema select set system text verdict",
@@ -39,13 +39,14 @@ const IMPORTS: &[(&str, &str)] = &[
     ("select", "set"),
     ("combine", "verdict"),
     ("set", "report text verdict"),
-    ("journal", "set"),
+    ("journal", "poison set"),
     ("request", "json text"),
     ("verdict", "json text"),
     ("json", "text"),
     ("report", "text"),
     ("schema", "text"),
     ("digest", ""),
+    ("poison", ""),
     ("text", ""),
     ("watcher", ""),
 ];

@@ -74,6 +74,13 @@ pub(crate) enum CompileError {
     Host(String),
 }
 
+impl CompileError {
+    /// Whoever wanted the module wants another one by now, or is about to end.
+    pub(crate) fn overtaken() -> CompileError {
+        CompileError::Host("it is not wanted any more".to_owned())
+    }
+}
+
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,7 +187,7 @@ fn wait(end: &mpsc::Receiver<()>, wall: Duration, overtaken: &dyn Fn() -> bool) 
             return Err(CompileError::Host(format!("it took longer than {wall:?}")));
         }
         if overtaken() {
-            return Err(CompileError::Host("it is not wanted any more".to_owned()));
+            return Err(CompileError::overtaken());
         }
     }
 }

@@ -86,13 +86,17 @@ impl MachineCode {
         }
     }
 
-    /// Compiles a module that has passed the static checks, and stores its code. This takes milliseconds to minutes.
+    /// Compiles a module that has passed the static checks, and stores its code. This takes milliseconds to minutes; nothing
+    /// is compiled that is `overtaken`.
     pub(crate) fn compile(
         &self,
         digest: &Digest,
         wasm: &[u8],
         overtaken: &dyn Fn() -> bool,
     ) -> Result<Module, CompileError> {
+        if overtaken() {
+            return Err(CompileError::overtaken());
+        }
         let CodeCounters { compilations, failures, cpu_micros, peak_bytes, store_faults, .. } = &self.counters;
         compilations.fetch_add(1, Relaxed);
         let gently = self.in_use.load(Relaxed);

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::loader::Folder;
+use crate::poison;
 use crate::publisher::{GenerationEvent, Publisher};
 use crate::report::{Report, SetError};
 use crate::watcher::{Handle, Patience, WatchState, Watcher};
@@ -108,7 +109,7 @@ impl Followed {
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::lock(&self.now)
     }
 }
 
@@ -169,8 +170,8 @@ impl Follower {
         if catch_unwind(AssertUnwindSafe(|| self.look())).is_err() {
             let message = "the host could not load the set, by a defect of weir; stderr has more";
             let report = Report::from(SetError::new(&self.folder.display().to_string(), 1, message));
-            self.publisher.tell(GenerationEvent::Refused(Arc::new(report.clone())));
-            self.followed.lock().refused = Some(Arc::new(report));
+            let refused = self.publisher.publish(Err(report), self.followed.refused().as_deref(), &|| false).err();
+            self.note(refused);
         }
     }
 
@@ -197,10 +198,7 @@ impl Follower {
         self.seen = says;
         if held {
             // Neither a detour nor another try brings back what somebody has rolled back.
-            let mut now = self.followed.lock();
-            now.files = self.seen.as_ref().ok().copied();
-            now.refused = None;
-            return;
+            return self.note(None);
         }
         let overtaken = Overtaken { handle: &self.handle, folder: &folder, next: Cell::new(Instant::now()) };
         let refused = self.publisher.publish(loaded, known.as_deref(), &|| overtaken.is_so()).err();
@@ -209,6 +207,11 @@ impl Follower {
             self.seen = Err(Report::default());
             return self.handle.hint();
         }
+        self.note(refused);
+    }
+
+    /// Lets others know what the files say, and why that is not in force.
+    fn note(&self, refused: Option<Report>) {
         let mut now = self.followed.lock();
         now.files = self.seen.as_ref().ok().copied();
         now.refused = refused.map(Arc::new);

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::generation::GenerationNumber;
-use crate::loader::Bundle;
+use crate::loader::{Bundle, read_file};
 
 const NOW: &str = "now.json";
 const SETS: &str = "sets";
@@ -75,7 +75,7 @@ impl History {
 
     /// What was in force at the end; none at the first start, or where what is there cannot be read or is about another set.
     pub(crate) fn recall(&self) -> Option<Remembered> {
-        let now: Now = serde_json::from_slice(&read(&self.folder.join(NOW)).ok()?).ok()?;
+        let now: Now = serde_json::from_slice(&read_file(&self.folder.join(NOW), LARGEST).ok()?).ok()?;
         let Now { version, set, number, digest, seen } = now;
         let good = version == VERSION && set == self.set && (1..=LARGEST_NUMBER).contains(&number.get());
         good.then_some(Remembered { number, digest, seen })
@@ -85,7 +85,7 @@ impl History {
     pub(crate) fn files(&self, digest: Digest) -> Option<BTreeMap<String, Vec<u8>>> {
         let manifest = self.manifest(digest)?;
         let file = |(path, digest): (String, Digest)| {
-            let bytes = read(&self.file(digest)).ok()?;
+            let bytes = read_file(&self.file(digest), LARGEST).ok()?;
             (Digest::of(&bytes) == digest).then_some((path, bytes))
         };
         manifest.into_iter().map(file).collect()
@@ -98,7 +98,7 @@ impl History {
             manifest.insert(path.to_owned(), digest);
             let file = self.file(digest);
             // What is there may have been spoiled since.
-            if !read(&file).is_ok_and(|kept| kept == bytes) {
+            if !read_file(&file, LARGEST).is_ok_and(|kept| kept == bytes) {
                 write(&file, bytes)?;
             }
         }
@@ -130,7 +130,7 @@ impl History {
     }
 
     fn manifest(&self, digest: Digest) -> Option<Manifest> {
-        serde_json::from_slice(&read(&self.set(digest)).ok()?).ok()
+        serde_json::from_slice(&read_file(&self.set(digest), LARGEST).ok()?).ok()
     }
 
     fn set(&self, digest: Digest) -> PathBuf {
@@ -151,18 +151,6 @@ fn owner(notes: &Path, set: Option<&Path>) -> String {
 
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("texts and numbers always serialise")
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // Opening a pipe would wait for its writer.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    file.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Puts a whole file in its place, or none. One host at a time writes here, since one at a time has its records.

@@ -124,6 +124,11 @@ impl Journal {
         Ok(Journal { shared, thread: Some(thread), memory: None })
     }
 
+    /// The last `bytes` of each of the newest segments of a folder, the newest first; what cannot be read is left out.
+    pub(crate) fn tails(dir: &Path, segments: usize, bytes: u64) -> impl Iterator<Item = Vec<u8>> {
+        repair::tails(dir, segments, bytes)
+    }
+
     /// A log in memory that keeps the last `capacity` lines: for tests, demonstrations and embedding without files.
     /// Its host is `memory`, and every durability means "kept".
     #[must_use]

@@ -48,6 +48,7 @@ mod follow;
 mod runtime;
 mod metrics;
 mod digest;
+mod poison;
 mod json;
 mod text;
 

@@ -69,7 +69,9 @@ pub(crate) struct Bundle {
     pub(crate) modules: BTreeMap<String, Result<Module, String>>,
     /// Files of test cases, in the order of the set.
     pub(crate) cases: Vec<Cases>,
-    /// Digest of the set's text and of every other file: what names a generation.
+    /// The digest of every file that could be read.
+    lock: Lock,
+    /// Digest of all that: what names a generation.
     pub(crate) digest: Digest,
 }
 
@@ -90,14 +92,12 @@ pub(crate) struct Cases {
 impl Bundle {
     /// All files that could be read: path, bytes, digest.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[u8], Digest)> {
-        let text = (SET_FILE, self.text.as_bytes(), Digest::of(self.text.as_bytes()));
-        let modules = self.modules.iter().filter_map(|(path, module)| {
-            let module = module.as_ref().ok()?;
-            Some((path.as_str(), module.bytes.as_slice(), module.digest))
-        });
-        let cases =
-            self.cases.iter().map(|cases| (cases.path.as_str(), cases.bytes.as_slice(), Digest::of(&cases.bytes)));
-        std::iter::once(text).chain(modules).chain(cases)
+        let text = (SET_FILE, self.text.as_bytes());
+        let modules =
+            self.modules.iter().filter_map(|(path, module)| Some((path.as_str(), &*module.as_ref().ok()?.bytes)));
+        let cases = self.cases.iter().map(|cases| (cases.path.as_str(), &*cases.bytes));
+        let files = std::iter::once(text).chain(modules).chain(cases);
+        files.map(|(path, bytes)| (path, bytes, self.lock.files[path]))
     }
 
     /// A bundle from its files, as [`Bundle::files`] gave them.
@@ -115,7 +115,7 @@ pub(crate) fn load(source: &Source) -> Result<Bundle, Report> {
             let read = |path: &str| {
                 modules.get(path).cloned().ok_or_else(|| format!("there is no module `{path}` in this source"))
             };
-            Ok(bundle(SET_FILE.to_owned(), set, |path| path.to_owned(), read)?.0)
+            bundle(SET_FILE.to_owned(), set, |path| path.to_owned(), read)
         }
     }
 }
@@ -126,12 +126,10 @@ pub(crate) fn load(source: &Source) -> Result<Bundle, Report> {
 /// The set cannot be read, or names a file that cannot be.
 pub fn lock(folder: &Path) -> Result<Lock, Report> {
     let folder = Folder::open(folder);
-    let (_, lock, unreadable) = folder.read()?;
-    let errors: Vec<SetError> = unreadable
-        .into_iter()
-        .map(|message| SetError { file: folder.name(SET_FILE), line: 1, column: 1, message, help: None })
-        .collect();
-    if errors.is_empty() { Ok(lock) } else { Err(errors.into()) }
+    let bundle = folder.read()?;
+    let errors: Vec<SetError> =
+        unreadable(&bundle.modules).map(|message| SetError::new(&folder.name(SET_FILE), 1, message)).collect();
+    if errors.is_empty() { Ok(bundle.lock) } else { Err(errors.into()) }
 }
 
 /// A folder that is being read: every file leaves a stamp, so that one can see later whether what was read is still so.
@@ -157,14 +155,11 @@ impl Folder<'_> {
 
     /// Reads everything, and compares it with the lock where there is one.
     pub(crate) fn load(&self) -> Result<Bundle, Report> {
-        let (bundle, lock, _) = self.read()?;
+        let (bundle, name) = (self.read()?, self.name(LOCK_FILE));
         match self.file(LOCK_FILE, LARGEST_LOCK) {
-            Ok(text) => lock.check(&self.name(LOCK_FILE), &String::from_utf8_lossy(&text))?,
+            Ok(text) => bundle.lock.check(&name, &String::from_utf8_lossy(&text))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let message = format!("cannot read the lock: {error}");
-                return Err(SetError { file: self.name(LOCK_FILE), line: 1, column: 1, message, help: None }.into());
-            }
+            Err(error) => return Err(SetError::new(&name, 1, format!("cannot read the lock: {error}")).into()),
         }
         Ok(bundle)
     }
@@ -180,7 +175,7 @@ impl Folder<'_> {
         self.stamps.borrow().iter().all(same)
     }
 
-    fn read(&self) -> Result<(Bundle, Lock, Vec<String>), Report> {
+    fn read(&self) -> Result<Bundle, Report> {
         let file = self.name(SET_FILE);
         let text = self.file(SET_FILE, LARGEST_SET).and_then(text);
         let text = text.map_err(|error| not_a_set(&file, self.path, &error))?;
@@ -216,16 +211,16 @@ impl Stamp {
     }
 }
 
-/// Joins the files of a set; beside it its lock, and why a file is missing in both.
+/// Joins the files of a set.
 fn bundle(
     file: String,
     text: &str,
     named: impl Fn(&str) -> String,
     read: impl Fn(&str) -> Result<Vec<u8>, String>,
-) -> Result<(Bundle, Lock, Vec<String>), Report> {
+) -> Result<Bundle, Report> {
     let set = set::parse(&file, text)?;
     let mut files = BTreeMap::from([(SET_FILE.to_owned(), Digest::of(text.as_bytes()))]);
-    let (mut modules, mut cases, mut unreadable) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut modules, mut cases) = (BTreeMap::new(), Vec::new());
     let mut bytes_read = text.len();
     let mut read = |path: &str| {
         let bytes = read(path)?;
@@ -242,9 +237,8 @@ fn bundle(
             continue;
         }
         let module = read(path).map(|bytes| Module { digest: Digest::of(&bytes), bytes });
-        match &module {
-            Ok(module) => drop(files.insert(path.clone(), module.digest)),
-            Err(error) => unreadable.push(error.clone()),
+        if let Ok(module) = &module {
+            files.insert(path.clone(), module.digest);
         }
         modules.insert(path.clone(), module);
     }
@@ -255,9 +249,13 @@ fn bundle(
     }
     // Why a file cannot be read is part of what the files say: another reason is news.
     let parts = files.iter().flat_map(|(path, digest)| [path.as_bytes(), digest.bytes()]);
-    let digest = Digest::of_parts(parts.chain(unreadable.iter().map(String::as_bytes)));
-    let text = text.to_owned();
-    Ok((Bundle { file, text, set, modules, cases, digest }, Lock { files }, unreadable))
+    let digest = Digest::of_parts(parts.chain(unreadable(&modules).map(str::as_bytes)));
+    Ok(Bundle { file, text: text.to_owned(), set, modules, cases, lock: Lock { files }, digest })
+}
+
+/// Why modules cannot be read.
+fn unreadable(modules: &BTreeMap<String, Result<Module, String>>) -> impl Iterator<Item = &str> {
+    modules.values().filter_map(|module| module.as_ref().err()).map(String::as_str)
 }
 
 /// Reads the file of a module: a regular one, and no larger than a module may be.
@@ -265,7 +263,12 @@ fn bundle(
 /// # Errors
 /// It cannot be read, is something else than a file, or too large.
 pub fn read_module(path: &Path) -> std::io::Result<Vec<u8>> {
-    read_regular(beneath::open_file(path)?, LARGEST_MODULE)
+    read_file(path, LARGEST_MODULE)
+}
+
+/// Reads a regular file that is not too large, and waits for nobody at the other end.
+pub(crate) fn read_file(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    read_regular(beneath::open_file(path)?, most)
 }
 
 fn text(bytes: Vec<u8>) -> std::io::Result<String> {

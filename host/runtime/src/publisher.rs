@@ -1,7 +1,7 @@
 //! Everything that changes which generation is in force: one publisher at a time, and each change told to whoever listens.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 
@@ -11,6 +11,7 @@ use crate::generation::{Generation, GenerationId, GenerationNumber, Loaded};
 use crate::history::{History, Remembered};
 use crate::loader::Bundle;
 use crate::metrics::SetMetrics;
+use crate::poison;
 use crate::preflight::prepare;
 use crate::registry::{Handle, Registry};
 use crate::report::{Report, SetError};
@@ -73,7 +74,7 @@ impl std::error::Error for RollbackError {}
 
 /// The one place that publishes.
 pub(crate) struct Publisher {
-    pub(crate) code: MachineCode,
+    code: MachineCode,
     registry: Registry,
     events: broadcast::Sender<GenerationEvent>,
     /// Where it is written down what is in force, and what the followed folder said last.
@@ -201,7 +202,7 @@ impl Publisher {
         known: Option<&Report>,
         overtaken: &dyn Fn() -> bool,
     ) -> Result<GenerationNumber, Report> {
-        let _loading = unpoisoned(&self.loading);
+        let _loading = poison::lock(&self.loading);
         let published = bundle.and_then(|bundle| self.bring_into_force(&bundle, overtaken));
         published.inspect_err(|report| {
             if known != Some(report) && !report.overtaken {
@@ -211,23 +212,27 @@ impl Publisher {
         })
     }
 
+    /// Loads a bundle beside the generations that are loaded, and takes over what it has in common with them.
+    pub(crate) fn prepare(&self, bundle: &Bundle, overtaken: &dyn Fn() -> bool) -> Result<Loaded, Report> {
+        let former: Vec<Arc<Loaded>> = self.kept().iter().map(|generation| Arc::clone(generation.loaded())).collect();
+        pollster::block_on(prepare(&self.code, bundle, &former, overtaken))
+    }
+
     fn bring_into_force(&self, bundle: &Bundle, overtaken: &dyn Fn() -> bool) -> Result<GenerationNumber, Report> {
-        let rollbacks = *unpoisoned(&self.turn);
+        let rollbacks = *poison::lock(&self.turn);
         let kept = self.kept();
-        let same = kept.iter().rev().find(|generation| generation.loaded().digest() == bundle.digest);
+        let same = kept.iter().find(|generation| generation.loaded().digest() == bundle.digest);
         let loaded = match same {
             Some(same) => Arc::clone(same.loaded()),
             None => {
-                let former: Vec<Arc<Loaded>> =
-                    kept.iter().map(|generation| Arc::clone(generation.loaded())).collect();
-                let prepared = pollster::block_on(prepare(&self.code, bundle, &former, overtaken));
+                let prepared = self.prepare(bundle, overtaken);
                 if overtaken() {
                     return Err(Report { overtaken: true, ..Report::default() });
                 }
                 Arc::new(prepared?)
             }
         };
-        let turn = unpoisoned(&self.turn);
+        let turn = poison::lock(&self.turn);
         if *turn != rollbacks {
             let message = "there was a rollback while this set was loaded";
             let help = Some("when the set is still meant, publish it again".to_owned());
@@ -237,7 +242,7 @@ impl Publisher {
         if in_force.digest == bundle.digest {
             return Ok(in_force.number);
         }
-        *unpoisoned(&self.held) = None;
+        *poison::lock(&self.held) = None;
         self.keep(bundle);
         self.remember(in_force.number.next(), bundle.digest);
         let generation = self.registry.publish(loaded, None);
@@ -248,7 +253,7 @@ impl Publisher {
 
     /// Brings the policies of a kept generation into force under the next number.
     pub(crate) fn rollback(&self, to: GenerationNumber) -> Result<GenerationNumber, RollbackError> {
-        let mut turn = unpoisoned(&self.turn);
+        let mut turn = poison::lock(&self.turn);
         let (in_force, mut kept) = (self.in_force(), self.kept());
         kept.pop();
         let Some(wanted) = kept.iter().chain([&in_force]).find(|generation| generation.id().number == to) else {
@@ -261,8 +266,8 @@ impl Publisher {
         self.remember(in_force.id().number.next(), wanted.loaded().digest());
         let generation = self.registry.publish(Arc::clone(wanted.loaded()), Some(to));
         *turn += 1;
-        let seen = *unpoisoned(&self.seen);
-        *unpoisoned(&self.held) = (seen != wanted.loaded().digest()).then_some(seen);
+        let seen = *poison::lock(&self.seen);
+        *poison::lock(&self.held) = (seen != wanted.loaded().digest()).then_some(seen);
         self.rolled_back.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::RolledBack { to: generation.id(), restores: to });
         Ok(generation.id().number)
@@ -289,12 +294,12 @@ impl Publisher {
 
     /// Says what the followed folder says, for the next start.
     pub(crate) fn saw(&self, seen: Digest) {
-        *unpoisoned(&self.seen) = seen;
+        *poison::lock(&self.seen) = seen;
     }
 
     /// Whether a rollback put these files out of force, and nothing else has come since.
     pub(crate) fn holds(&self, files: Digest) -> bool {
-        *unpoisoned(&self.held) == Some(files)
+        *poison::lock(&self.held) == Some(files)
     }
 
     fn keep(&self, bundle: &Bundle) {
@@ -304,7 +309,7 @@ impl Publisher {
     /// Writes down what will be in force, before it is.
     fn remember(&self, number: GenerationNumber, digest: Digest) {
         let Some(history) = &self.history else { return };
-        let seen = *unpoisoned(&self.seen);
+        let seen = *poison::lock(&self.seen);
         let kept: Vec<Digest> = self.kept().iter().map(|generation| generation.loaded().digest()).collect();
         self.noted(history.remember(Remembered { number, digest, seen }, &kept));
     }
@@ -320,9 +325,4 @@ impl Publisher {
         // Nobody listening is no error.
         let _ = self.events.send(event);
     }
-}
-
-/// Nothing is half-changed when somebody panics who holds a lock of this file: each change is one step.
-fn unpoisoned<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

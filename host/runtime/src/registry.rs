@@ -1,7 +1,7 @@
 //! The generations of a host: one in force, the last few ready to come back.
 //!
 //! ```text
-//! publish, rollback ─► generations (one lock) ─► number (one atomic) ┐
+//! publish, rollback ─► kept (one lock) ─► number (one atomic) ┐
 //! evaluate ─► this thread's shard ─► its own handle, renewed when the number has changed
 //! ```
 //!
@@ -13,9 +13,10 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::generation::{Generation, GenerationNumber, Loaded};
+use crate::poison;
 
 /// Generations that stay loaded, the one in force included.
 const KEPT: usize = 3;
@@ -25,13 +26,9 @@ pub(crate) struct Registry {
     /// Number of the generation in force: what shards compare their handle with.
     number: AtomicU64,
     /// A lock because publishers are rare and come one at a time; shards take it once for each generation.
-    generations: Mutex<Generations>,
-    shards: Box<[Shard]>,
-}
-
-struct Generations {
     /// Oldest first; the last is in force.
-    kept: VecDeque<Arc<Generation>>,
+    kept: Mutex<VecDeque<Arc<Generation>>>,
+    shards: Box<[Shard]>,
 }
 
 /// One thread's own handle, or that of a few where there are more threads than shards. Aligned so that neighbours do not
@@ -62,14 +59,14 @@ impl Registry {
         Registry {
             number: AtomicU64::new(number.get()),
             shards: (0..shards).map(shard).collect(),
-            generations: Mutex::new(Generations { kept: VecDeque::from([first]) }),
+            kept: Mutex::new(VecDeque::from([first])),
         }
     }
 
     /// The generation in force, for one evaluation.
     pub(crate) fn current(&self) -> Handle {
         let shard = &self.shards[thread_number() % self.shards.len()];
-        let mut handle = unpoisoned(&shard.0);
+        let mut handle = poison::lock(&shard.0);
         if handle.id().number.get() != self.number.load(Ordering::Acquire) {
             *handle = Handle(Arc::new(self.in_force()));
         }
@@ -78,25 +75,24 @@ impl Registry {
 
     /// The generation in force, for those who look at it.
     pub(crate) fn in_force(&self) -> Arc<Generation> {
-        let generations = unpoisoned(&self.generations);
-        Arc::clone(generations.kept.back().expect("one generation is always in force"))
+        Arc::clone(poison::lock(&self.kept).back().expect("one generation is always in force"))
     }
 
     /// All generations that are still loaded, oldest first; the last is in force.
     pub(crate) fn kept(&self) -> Vec<Arc<Generation>> {
-        unpoisoned(&self.generations).kept.iter().cloned().collect()
+        poison::lock(&self.kept).iter().cloned().collect()
     }
 
     /// Brings a loaded set into force under the next number; `restores` names the generation it comes from.
     pub(crate) fn publish(&self, loaded: Arc<Loaded>, restores: Option<GenerationNumber>) -> Arc<Generation> {
-        let mut generations = unpoisoned(&self.generations);
-        let number = generations.kept.back().expect("one generation is always in force").id().number.next();
+        let mut kept = poison::lock(&self.kept);
+        let number = kept.back().expect("one generation is always in force").id().number.next();
         let generation = Arc::new(Generation::new(number, restores, loaded));
-        generations.kept.push_back(Arc::clone(&generation));
-        let forgotten = (generations.kept.len() > KEPT).then(|| generations.kept.pop_front());
+        kept.push_back(Arc::clone(&generation));
+        let forgotten = if kept.len() > KEPT { kept.pop_front() } else { None };
         // INVARIANT: the list is changed before the number is, so that a shard that sees the number finds its generation.
         self.number.store(number.get(), Ordering::Release);
-        drop(generations);
+        drop(kept);
         self.renew_shards(&generation);
         // Dropping modules takes time that nobody should wait for under the lock.
         drop(forgotten);
@@ -106,7 +102,7 @@ impl Registry {
     /// A shard that nobody asks would keep a generation loaded for ever.
     fn renew_shards(&self, generation: &Arc<Generation>) {
         for shard in &self.shards {
-            let mut handle = unpoisoned(&shard.0);
+            let mut handle = poison::lock(&shard.0);
             if handle.id().number < generation.id().number {
                 let former = std::mem::replace(&mut *handle, Handle(Arc::new(Arc::clone(generation))));
                 drop(handle);
@@ -114,11 +110,6 @@ impl Registry {
             }
         }
     }
-}
-
-/// A panic while a lock of this file is held leaves nothing half-changed: each change is one assignment.
-fn unpoisoned<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A small number of the calling thread, its own for as long as it lives.

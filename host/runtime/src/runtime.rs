@@ -227,10 +227,7 @@ impl Runtime {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(&self, source: Source) -> Result<Plan, Report> {
-        let publisher = &self.shared.publisher;
-        let former: Vec<_> = publisher.kept().iter().map(|generation| Arc::clone(generation.loaded())).collect();
-        let loaded = pollster::block_on(prepare(&publisher.code, &load(&source)?, &former, &|| false))?;
-        Ok(loaded.plan().clone())
+        Ok(self.shared.publisher.prepare(&load(&source)?, &|| false)?.plan().clone())
     }
 
     /// Brings another set into force for every evaluation that begins from then on; those that have begun end on the set
@@ -255,7 +252,8 @@ impl Runtime {
     }
 
     /// Brings the policies of a former generation into force again, under a new and higher number. The last three
-    /// generations stay loaded, so this takes microseconds. A folder that is followed counts again once it changes.
+    /// generations stay loaded, so this takes microseconds, and a few writes to the disk where there is a [`Builder::state`].
+    /// A folder that is followed counts again once it changes.
     ///
     /// # Errors
     /// The generation is not loaded any more, or its policies are in force.

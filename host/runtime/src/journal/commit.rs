@@ -1,6 +1,6 @@
 //! Who writes: the caller that finds nobody writing leads, the others follow.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 
 use tokio::sync::oneshot;
 
@@ -8,6 +8,7 @@ use super::batch::{Answer, Batch, Message, Waiter};
 use super::segment::Writer;
 use super::state::{State, ThreadIs};
 use super::{AppendError, JournalCounters, JournalOptions, MAX_LINE_BYTES};
+use crate::poison;
 
 /// Buffered lines that nobody waits for are left to the thread up to this size; beyond it their caller writes them,
 /// because the thread may be in a slow sync.
@@ -61,8 +62,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // The state changes in whole steps that do not panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::lock(&self.state)
     }
 
     /// Accepts a record and, if nobody writes, writes it with everything else that waits.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::JournalError;
-use super::segment::{FileSegment, Folder};
+use super::segment::{FileSegment, Folder, segment_path};
 
 /// The number of the first record of a new log.
 pub(super) const FIRST_SEQUENCE: u64 = 1;
@@ -30,7 +30,7 @@ pub(super) struct Opened {
 pub(super) fn open(dir: &Path, host: &str) -> Result<Opened, JournalError> {
     check_host(host)?;
     let folder = Arc::new(open_folder(dir)?);
-    let Some(first) = newest_segment(dir)? else {
+    let Some(first) = segments(dir)?.pop() else {
         let path = folder.segment_path(FIRST_SEQUENCE);
         let segment = FileSegment::create(folder, FIRST_SEQUENCE).map_err(|source| at("create", &path, source))?;
         return Ok(Opened { segment, length: 0, next: FIRST_SEQUENCE, cut_bytes: 0 });
@@ -82,9 +82,19 @@ fn sync_parent(dir: &Path) {
     let _ = File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
 }
 
-/// The first number of the newest segment. Files with other names are not ours and are left alone.
-fn newest_segment(dir: &Path) -> Result<Option<u64>, JournalError> {
-    let mut newest = None;
+/// The last `bytes` of each of the newest segments, the newest first.
+pub(super) fn tails(dir: &Path, segments: usize, bytes: u64) -> impl Iterator<Item = Vec<u8>> {
+    let newest = self::segments(dir).unwrap_or_default().into_iter().rev().take(segments);
+    newest.filter_map(move |first| {
+        let file = File::open(segment_path(dir, first)).ok()?;
+        let length = file.metadata().ok()?.len();
+        end_of(&file, length, bytes).ok()
+    })
+}
+
+/// The first numbers of all segments, in their order. Files with other names are not ours and are left alone.
+fn segments(dir: &Path) -> Result<Vec<u64>, JournalError> {
+    let mut segments = Vec::new();
     for entry in fs::read_dir(dir).map_err(|source| at("read", dir, source))? {
         let name = entry.map_err(|source| at("read", dir, source))?.file_name();
         let name = name.to_string_lossy();
@@ -93,19 +103,26 @@ fn newest_segment(dir: &Path) -> Result<Option<u64>, JournalError> {
         };
         let exact = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
         let first = digits.parse::<u64>().ok().filter(|_| exact);
-        let first = first.ok_or_else(|| JournalError::Name { path: dir.join(&*name) })?;
-        newest = newest.max(Some(first));
+        segments.push(first.ok_or_else(|| JournalError::Name { path: dir.join(&*name) })?);
     }
-    Ok(newest)
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// The last `bytes` of a file of this length, or all of it.
+fn end_of(file: &File, length: u64, bytes: u64) -> io::Result<Vec<u8>> {
+    let size = length.min(bytes);
+    let mut end = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    file.read_exact_at(&mut end, length - size)?;
+    Ok(end)
 }
 
 /// The end of the file, long enough for a torn line and two whole ones in front of it: where it starts, and its bytes.
 fn read_tail(file: &File, length: u64) -> io::Result<(u64, Vec<u8>)> {
     let mut window = 64 << 10;
     loop {
-        let size = length.min(window);
-        let mut tail = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-        file.read_exact_at(&mut tail, length - size)?;
+        let tail = end_of(file, length, window)?;
+        let size = tail.len() as u64;
         let line_ends = tail.iter().filter(|byte| **byte == b'\n').count();
         if size == length || line_ends >= 3 {
             return Ok((length - size, tail));

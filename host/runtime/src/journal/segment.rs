@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -116,8 +116,13 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn segment_path(&self, first: u64) -> PathBuf {
-        self.path.join(format!("records-{first:020}.jsonl"))
+        segment_path(&self.path, first)
     }
+}
+
+/// The file of the segment that begins with this record.
+pub(super) fn segment_path(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("records-{first:020}.jsonl"))
 }
 
 /// A segment on disk.

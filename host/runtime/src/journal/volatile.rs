@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::segment::Segment;
+use crate::poison;
 
 /// Keeps the last lines.
 #[derive(Debug)]
@@ -21,13 +22,13 @@ impl Memory {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        poison::lock(&self.lines).iter().cloned().collect()
     }
 }
 
 impl Segment for Memory {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = poison::lock(&self.lines);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             lines.push_back(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
         }

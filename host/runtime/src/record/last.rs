@@ -1,13 +1,11 @@
 //! Which generation a folder of records ended with: numbers go on from there, so that none names two sets in one folder.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::generation::GenerationId;
+use crate::journal::Journal;
 
 /// Bytes at the end of the records that are looked at: a thousand records. An evaluation that began on an older generation
 /// is recorded among them.
@@ -28,22 +26,10 @@ struct Decision {
 
 /// The newest generation among the last records; none where there is none, or nothing that can be read.
 pub(super) fn last_generation(folder: &Path) -> Option<GenerationId> {
-    let entries = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut segments: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect();
-    segments.sort();
-    let newest = segments.iter().rev().take(SEGMENTS);
-    newest.filter_map(|path| tail(path).ok()).find_map(|tail| {
+    Journal::tails(folder, SEGMENTS, TAIL).find_map(|tail| {
         let lines = tail.split(|byte| *byte == b'\n');
         let generations =
             lines.filter_map(|line| Some(serde_json::from_slice::<Line>(line).ok()?.decision.generation));
         generations.max_by_key(|generation| generation.number)
     })
-}
-
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut bytes = vec![0; length.min(TAIL) as usize];
-    file.read_exact_at(&mut bytes, length.saturating_sub(TAIL))?;
-    Ok(bytes)
 }
