@@ -4,12 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use weir::{Compiler, GenerationNumber, Recorder, Request, Runtime, Source};
+use weir::{CompileLimits, Compiler, GenerationNumber, Recorder, Request, Runtime, Source};
 
 use crate::evaluation::folder;
 use crate::hosts::{CALL, GUEST, ONE_POLICY, evaluate, request};
 use crate::measure::{Effort, at, median, sorted};
 use crate::report::Figure;
+
+/// The compile bomb of `weir demo`.
+#[path = "../../host/cli/src/demo/bomb.rs"]
+#[expect(unused_imports, reason = "its tests are compiled here and run there")]
+mod bomb;
 
 /// Builds of the policy that follow each other: one more than stay loaded, so that each comes from the store.
 const BUILDS: u32 = 4;
@@ -58,13 +63,18 @@ struct Place {
 
 impl Place {
     fn new(build: fn(u32) -> Vec<u8>) -> Place {
+        Place::compiled_by(build, Compiler::in_process())
+    }
+
+    fn compiled_by(build: fn(u32) -> Vec<u8>, compiler: Compiler) -> Place {
         let folder = folder();
         // A deadline that a busy machine keeps: late answers are measured here, not refused.
         let set = format!("{ONE_POLICY}limits = {{ deadline = \"60 s\" }}\n");
         std::fs::write(folder.path().join("weir.toml"), set).expect("a new folder takes files");
         let builds: Vec<Vec<u8>> = (0..BUILDS).map(build).collect();
         std::fs::write(folder.path().join("guest.wasm"), &builds[0]).expect("a new folder takes files");
-        let builder = Runtime::builder().recorder(Recorder::discard()).store(folder.path().join("code"));
+        let builder = Runtime::builder().recorder(Recorder::discard()).compiler(compiler);
+        let builder = builder.store(folder.path().join("code"));
         let host =
             pollster::block_on(builder.open(Source::dir(folder.path()))).unwrap_or_else(|error| panic!("{error}"));
         let place = Place { folder, builds, host };
@@ -167,9 +177,12 @@ pub(crate) fn while_swapping(effort: Effort) -> Vec<Figure> {
     ]
 }
 
-/// The same beside a child that compiles a hostile module.
+/// The same beside a child that compiles a hostile module for the host.
 pub(crate) fn while_compiling(effort: Effort) -> Vec<Figure> {
-    let place = Place::new(small);
+    /// Soon over, and enough for the policy that is judged by.
+    const LIMITS: CompileLimits =
+        CompileLimits { cpu: Duration::from_secs(2), memory_bytes: 1 << 30, wall: Duration::from_secs(120) };
+    let place = Place::compiled_by(small, Compiler::child("/proc/self/exe").limits(LIMITS));
     let folder = folder();
     let builder = Runtime::builder().recorder(Recorder::discard()).compiler(Compiler::child("/proc/self/exe"));
     let shipped: Vec<(&str, &[u8])> =
@@ -181,9 +194,7 @@ pub(crate) fn while_compiling(effort: Effort) -> Vec<Figure> {
     let (wall, sets) = (before.elapsed(), opened.unwrap_or_else(|error| panic!("{error}")).metrics().sets);
     let compiler = |done: &AtomicBool| {
         while !done.load(Relaxed) {
-            let limits = weir::CompileLimits { cpu: Duration::from_secs(1), ..weir::CompileLimits::default() };
-            let compiler = Compiler::child("/proc/self/exe").limits(limits);
-            let refused = weir::check(&Source::memory(ONE_POLICY, [("guest.wasm", bomb())]), compiler);
+            let refused = place.host.check(Source::memory(ONE_POLICY, [("guest.wasm", bomb::wasm(bomb::DEPTH))]));
             assert!(refused.is_err(), "the bomb is too large for its limits");
         }
     };
@@ -199,27 +210,6 @@ pub(crate) fn while_compiling(effort: Effort) -> Vec<Figure> {
             .beside("open_ms", wall.as_secs_f64() * 1e3)
             .beside("peak_mib", sets.compile_peak_bytes as f64 / f64::from(1 << 20)),
     ]
-}
-
-/// A policy with a function that takes a compiler a gigabyte: nested loops over many locals.
-fn bomb() -> Vec<u8> {
-    const DEPTH: usize = 2_000;
-    const LOCALS: usize = 2_000;
-    let open = |i: usize| {
-        let (a, b, c) = (i % LOCALS, (i * 7 + 1) % LOCALS, (i * 13 + 5) % LOCALS);
-        format!("loop local.get {a} local.get {b} i32.add local.set {c} ")
-    };
-    let close = |i: usize| format!("local.get {} br_if 0 end ", (i * 3) % LOCALS);
-    let body: String = (0..DEPTH).map(open).chain((0..DEPTH).map(close)).collect();
-    let text = format!(
-        r#"(module (memory (export "memory") 1)
-             (func (export "weir_abi_1"))
-             (func (export "weir_alloc") (param i32) (result i32) (i32.const 4096))
-             (func (export "weir_evaluate") (param i32 i32) (result i64) (i64.const 0))
-             (func (local {}) {body}))"#,
-        "i32 ".repeat(LOCALS)
-    );
-    wat::parse_str(text).expect("the bench's own text parses")
 }
 
 /// Says that it is over when it is dropped.

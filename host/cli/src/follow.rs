@@ -9,8 +9,6 @@ mod events;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::time::Duration;
 
 use weir::{Runtime, Watch};
 
@@ -19,6 +17,7 @@ use crate::control::{About, Bound, Control};
 use crate::exit::Failed;
 use crate::state_folder::{Held, StateFolder};
 use crate::task::Task;
+use crate::terminal::Teller;
 
 /// The place of a host: nobody else follows the set, and whoever asks already waits for the answer.
 #[derive(Debug)]
@@ -89,34 +88,5 @@ impl Following {
         if let Some(teller) = self.teller {
             teller.end();
         }
-    }
-}
-
-/// Writes lines in a thread of its own: nobody may read them for a while, and that must keep nobody else waiting.
-struct Teller {
-    /// Closed once all is written.
-    told: Receiver<()>,
-}
-
-/// Where lines wait; what finds no place is lost, since whoever does not read has no use for more.
-type Lines = SyncSender<String>;
-
-impl Teller {
-    fn start(say: impl Fn(&str) + Send + 'static) -> (Lines, Teller) {
-        const WAITING: usize = 256;
-        let (lines, waiting) = mpsc::sync_channel::<String>(WAITING);
-        let (open, told) = mpsc::channel::<()>();
-        // Nobody joins it: it may stand in a write that never ends, and the end of the process ends it.
-        std::thread::spawn(move || {
-            waiting.iter().for_each(|line| say(&line));
-            drop(open);
-        });
-        (lines, Teller { told })
-    }
-
-    /// Waits a moment for the last lines.
-    fn end(self) {
-        const MOMENT: Duration = Duration::from_secs(1);
-        let _ = self.told.recv_timeout(MOMENT);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 /// Whether to colour what goes to one stream.
@@ -68,15 +68,40 @@ pub(crate) fn say(line: &str) {
 
 /// Last words on stderr: who does not read them keeps no process alive.
 pub(crate) fn say_at_the_end(line: &str) {
-    const MOMENT: Duration = Duration::from_secs(1);
-    let (said, end) = mpsc::channel::<()>();
-    let line = line.to_owned();
-    // Nobody joins it: it may stand in a write that never ends.
-    std::thread::spawn(move || {
-        say(&line);
-        drop(said);
-    });
-    let _ = end.recv_timeout(MOMENT);
+    let (lines, teller) = Teller::start(say);
+    let told = lines.try_send(line.to_owned());
+    told.expect("the queue is new");
+    drop(lines);
+    teller.end();
+}
+
+/// Writes lines in a thread of its own: nobody may read them for a while, and that must keep nobody else waiting.
+pub(crate) struct Teller {
+    /// Closed once all is written.
+    told: Receiver<()>,
+}
+
+/// Where lines wait; what finds no place is lost, since whoever does not read has no use for more.
+pub(crate) type Lines = SyncSender<String>;
+
+impl Teller {
+    pub(crate) fn start(say: impl Fn(&str) + Send + 'static) -> (Lines, Teller) {
+        const WAITING: usize = 256;
+        let (lines, waiting) = mpsc::sync_channel::<String>(WAITING);
+        let (open, told) = mpsc::channel::<()>();
+        // Nobody joins it: it may stand in a write that never ends, and the end of the process ends it.
+        std::thread::spawn(move || {
+            waiting.iter().for_each(|line| say(&line));
+            drop(open);
+        });
+        (lines, Teller { told })
+    }
+
+    /// Waits a moment for the last lines.
+    pub(crate) fn end(self) {
+        const MOMENT: Duration = Duration::from_secs(1);
+        let _ = self.told.recv_timeout(MOMENT);
+    }
 }
 
 /// `12,345`.

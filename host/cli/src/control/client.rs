@@ -15,7 +15,7 @@ use crate::set;
 use crate::state_folder::StateFolder;
 use crate::terminal::plain;
 
-/// How long a host may take: a rollback waits for a set that is being compiled.
+/// How long a host may take; a busy machine keeps a small answer this long, and nothing else does.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are believed possible: ten thousand policies that differ in everything.
 const LONGEST_ANSWER: u64 = 256 << 20;

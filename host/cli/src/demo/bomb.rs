@@ -1,21 +1,22 @@
 //! A compile bomb: a small and valid policy that asks a compiler for more memory and time than a host can spare.
 //!
-//! It is one function of [`DEPTH`] nested loops over [`LOCALS`] variables, each of which lives through all of them:
+//! It is one function of nested loops, [`DEPTH`] for example, over [`LOCALS`] variables, each of which lives through all of them:
 //! register allocation is slow at that, and unbounded takes a gigabyte. Written byte by byte, since the command contains
 //! no assembler; the sections are those of the core specification, chapter 5.5.
 
-/// Nested loops.
-const DEPTH: usize = 2_000;
+/// Nested loops that are enough.
+pub(super) const DEPTH: usize = 2_000;
 /// Variables of the function, as many as a host allows.
 const LOCALS: usize = 2_000;
 
-/// The module.
-pub(super) fn wasm() -> Vec<u8> {
+/// The module, with so many nested loops.
+pub(super) fn wasm(depth: usize) -> Vec<u8> {
     const TYPES: [&[u8]; 3] = [&[0x60, 0, 0], &[0x60, 1, I32, 1, I32], &[0x60, 2, I32, I32, 1, I64]];
     let exports = [("memory", 2, 0), ("weir_abi_1", 0, 0), ("weir_alloc", 0, 1), ("weir_evaluate", 0, 2)];
     let export = |(name, kind, index)| [sized(str::as_bytes(name)), vec![kind, index]].concat();
     // `weir_abi_1` does nothing, `weir_alloc` gives 4096, `weir_evaluate` gives 0: nobody will ever call them.
-    let functions = [function(&[0], &[]), function(&[0], &[0x41, 0x80, 0x20]), function(&[0], &[0x42, 0]), loops()];
+    let functions =
+        [function(&[0], &[]), function(&[0], &[0x41, 0x80, 0x20]), function(&[0], &[0x42, 0]), loops(depth)];
     let sections = [
         section(1, &list(TYPES.map(<[u8]>::to_vec))),
         section(3, &list([0, 1, 2, 0].map(number))),
@@ -30,16 +31,16 @@ const I32: u8 = 0x7f;
 const I64: u8 = 0x7e;
 
 /// `loop (local.set c (i32.add (local.get a) (local.get b)))`, one in the other, each with a conditional jump back.
-fn loops() -> Vec<u8> {
+fn loops(depth: usize) -> Vec<u8> {
     const GET: u8 = 0x20;
     const SET: u8 = 0x21;
     let local = |operation: u8, index: usize| [vec![operation], number(index % LOCALS)].concat();
     let mut body = Vec::new();
-    for i in 0..DEPTH {
+    for i in 0..depth {
         body.extend([0x03, 0x40]);
         body.extend([local(GET, i), local(GET, i * 7 + 1), vec![0x6a], local(SET, i * 13 + 5)].concat());
     }
-    for i in 0..DEPTH {
+    for i in 0..depth {
         body.extend(local(GET, i * 3));
         body.extend([0x0d, 0, 0x0b]);
     }
@@ -80,7 +81,7 @@ mod tests {
     /// Nothing keeps a host from handing it to a compiler.
     #[test]
     fn it_looks_like_a_policy() {
-        let inspection = weir::inspect(&wasm()).unwrap();
+        let inspection = weir::inspect(&wasm(DEPTH)).unwrap();
         assert_eq!((inspection.problems, inspection.functions), (Vec::<String>::new(), 4));
     }
 

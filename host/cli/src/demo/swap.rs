@@ -147,7 +147,7 @@ impl<'a> Swap<'a> {
     }
 
     async fn hostile(&mut self) -> Result<(), Cut> {
-        let wasm = bomb::wasm();
+        let wasm = bomb::wasm(bomb::DEPTH);
         let bytes = size(wasm.len() as u64);
         self.step("hostile", &format!("a new policy: {bytes} of nested loops, made to choke compilers")).await?;
         let (cpu, memory) = (LIMITS.cpu.as_secs(), LIMITS.memory_bytes >> 20);

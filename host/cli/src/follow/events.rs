@@ -6,13 +6,13 @@ use futures_util::{FutureExt, StreamExt};
 use weir::{Change, Generation, GenerationEvent, GenerationId, Runtime, WatchState};
 
 use crate::task::Task;
-use crate::terminal::{counted, plain, short_digest};
+use crate::terminal::{Lines, counted, plain, short_digest};
 
 /// Names of policies in one line, before the others are only counted.
 const MOST_NAMED: usize = 8;
 
 /// Says what happens from now on, and first what is in force.
-pub(super) fn tell(runtime: &Arc<Runtime>, lines: super::Lines) -> Task {
+pub(super) fn tell(runtime: &Arc<Runtime>, lines: Lines) -> Task {
     let say = move |line: String| drop(lines.try_send(line));
     let (runtime, events) = (Arc::clone(runtime), runtime.events());
     let first = runtime.generation();

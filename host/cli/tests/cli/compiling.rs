@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use weir::{CompileLimits, Compiler, Effect, Recorder, Report, Request, Runtime, Source};
 
-use crate::constant;
 use crate::host::pause;
+use crate::{bomb, constant};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -53,18 +53,6 @@ fn with_function(locals: &str, body: &str) -> Vec<u8> {
              (func {locals} {body}))"#
     );
     wat::parse_str(text).unwrap()
-}
-
-/// Nested loops over many locals: what register allocation is slowest at. `depth` 2,000 takes a gigabyte.
-pub(crate) fn bomb(depth: usize) -> Vec<u8> {
-    const LOCALS: usize = 2_000;
-    let open = |i: usize| {
-        let (a, b, c) = (i % LOCALS, (i * 7 + 1) % LOCALS, (i * 13 + 5) % LOCALS);
-        format!("loop local.get {a} local.get {b} i32.add local.set {c} ")
-    };
-    let close = |i: usize| format!("local.get {} br_if 0 end ", (i * 3) % LOCALS);
-    let body: String = (0..depth).map(open).chain((0..depth).map(close)).collect();
-    with_function(&format!("(local {})", "i32 ".repeat(LOCALS)), &body)
 }
 
 /// Kilobytes of memory that are this process's own.
@@ -112,7 +100,7 @@ fn row_23_a_compile_bomb_costs_its_host_nothing_but_a_child() {
                 }
                 most
             });
-            let report = publish(&host, bomb(depth)).unwrap_err().to_string();
+            let report = publish(&host, bomb::wasm(depth)).unwrap_err().to_string();
             done.store(true, Relaxed);
             assert!(report.contains("policy `p`: cannot be compiled: ") && report.contains(says), "{report}");
             judges.join().unwrap()
@@ -157,7 +145,7 @@ fn a_child_is_bounded_and_knows_nothing() {
     let _alone = alone();
     let host = host(Compiler::child(WEIR).limits(CompileLimits { memory_bytes: 1 << 30, ..WIDE }));
     std::thread::scope(|scope| {
-        let publishing = scope.spawn(|| publish(&host, bomb(3_000)));
+        let publishing = scope.spawn(|| publish(&host, bomb::wasm(3_000)));
         let mut seen = None;
         while seen.is_none() && !publishing.is_finished() {
             seen = compilers().into_iter().find_map(|pid| {
@@ -239,7 +227,7 @@ fn what_is_no_compiler_is_said_so() {
     }
     let limits = CompileLimits { wall: Duration::from_millis(1), ..WIDE };
     let opened = Runtime::builder().recorder(Recorder::memory(1)).compiler(Compiler::child(WEIR).limits(limits));
-    let error = pollster::block_on(opened.open(source(bomb(2_000)))).map(|_| ()).unwrap_err().to_string();
+    let error = pollster::block_on(opened.open(source(bomb::wasm(2_000)))).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("could not be compiled now: it took longer than 1ms"), "{error}");
     assert!(compilers().is_empty());
 }

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::compiling::{bomb, compilers_of};
+use crate::compiling::compilers_of;
 use crate::host::{Host, pause, until};
-use crate::{Place, SET, constant};
+use crate::{Place, SET, bomb, constant};
 
 fn deny() -> Vec<u8> {
     constant(r#"{"effect":"deny"}"#)
@@ -255,7 +255,7 @@ fn a_quiet_host_says_nothing() {
 
 /// [`SET`] with one more policy, whose module takes a compiler half a minute.
 fn with_bomb(place: &Place) -> String {
-    place.write("set/bomb.wasm", bomb(4_000));
+    place.write("set/bomb.wasm", bomb::wasm(4_000));
     format!("{SET}\n[policies.bomb]\nmodule = \"bomb.wasm\"\ncheckpoints = [\"*\"]\n")
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "../../src/demo/bomb.rs"]
+mod bomb;
 mod commands;
 mod compiling;
 mod control;
