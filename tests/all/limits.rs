@@ -11,8 +11,8 @@ use crate::harness::{
     ALLOW, FOREVER, allows_after, burn, failure, guest, host, host_of, one_policy, records, request, slow_loop,
 };
 
-/// One more than the host's pool has slots.
-const MORE_THAN_SLOTS: usize = 600;
+/// More than a host has slots for instances that are kept and for those that are not.
+const MORE_THAN_SLOTS: usize = 1_100;
 /// A limit that is too large for the calling task: the guest runs on a stack of its own.
 const FIBER: &str = "fuel = 10_000_000_000";
 

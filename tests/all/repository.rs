@@ -8,20 +8,24 @@ use std::path::{Path, PathBuf};
 /// What each stage of `host/runtime` may import, itself aside. `runtime` knows everything and is left out.
 const IMPORTS: &[(&str, &str)] = &[
     ("follow", "digest loader poison publisher report watcher"),
-    ("publisher", "compiled digest generation history loader metrics poison preflight registry report watcher"),
+    ("publisher", "digest generation history loader metrics poison pool preflight registry report watcher"),
     ("history", "digest generation loader"),
-    ("registry", "digest generation plan poison set"),
+    ("registry", "cores digest generation plan poison set"),
     (
         "preflight",
-        "abi combine compile_worker compiled digest generation inspect instance judging loader manifest plan report request schema select set system text verdict",
+        "abi combine compile_worker compiled digest generation inspect instance judging loader manifest plan pool report request restore rewrite schema select set snapshot system text variant verdict",
     ),
     ("compiled", "compile_worker compiler digest engine"),
     ("compiler", "compile_worker engine"),
     ("compile_worker", "engine inspect text"),
     ("evaluation", "decision digest generation instance judging metrics record request verdict"),
     ("judging", "combine decision digest generation hostcalls instance reads request set verdict"),
-    ("generation", "digest instance plan reads request select set system"),
-    ("plan", "digest"),
+    ("generation", "digest plan pool reads request select set system variant"),
+    ("variant", "compiled digest pool"),
+    ("pool", "abi cores engine instance poison restore set"),
+    ("restore", "abi"),
+    ("snapshot", "abi inspect"),
+    ("plan", "digest set"),
     ("loader", "digest inspect lock report set"),
     ("lock", "digest report text"),
     ("record", "combine decision digest generation hostcalls journal metrics set verdict"),
@@ -45,19 +49,25 @@ const IMPORTS: &[(&str, &str)] = &[
     ("json", "text"),
     ("report", "text"),
     ("schema", "text"),
+    ("cores", ""),
     ("digest", ""),
     ("poison", ""),
+    ("rewrite", ""),
     ("text", ""),
     ("watcher", ""),
 ];
 
 /// Stages that may name wasmtime.
-const WASMTIME: &[&str] = &["engine", "compiled", "instance", "abi", "preflight", "hostcalls"];
+const WASMTIME: &[&str] = &["engine", "compiled", "snapshot", "instance", "abi", "preflight", "hostcalls"];
 
-/// Files that may contain `unsafe`: where our own machine code is loaded, and the SDK's glue, which declares an import and
-/// names exports.
-const UNSAFE: &[&str] =
-    &["host/runtime/src/compiled.rs", "plugin-sdk/rust/src/log.rs", "plugin-sdk/rust/src/policy.rs"];
+/// Files that may contain `unsafe`: where our own machine code is loaded, where pages are protected, and the SDK's glue,
+/// which declares an import and names exports.
+const UNSAFE: &[&str] = &[
+    "host/runtime/src/compiled.rs",
+    "host/runtime/src/restore.rs",
+    "plugin-sdk/rust/src/log.rs",
+    "plugin-sdk/rust/src/policy.rs",
+];
 
 const MOST_LINES_OF_FILE: usize = 400;
 const MOST_LINES_OF_FUNCTION: usize = 60;

@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine;
-use crate::inspect::LARGEST_MODULE;
+use crate::inspect::LARGEST_SNAPSHOT;
 use crate::text::one_line;
 
 /// The subcommand a program must have to be a compiler.
@@ -276,7 +276,7 @@ fn work(input: &mut impl Read, output: &mut impl Write) -> Result<(), (u8, Strin
         return Err(unfit("the compiler is another version of weir than the host".to_owned()));
     }
     let mut wasm = Vec::new();
-    input.take(LARGEST_MODULE).read_to_end(&mut wasm).map_err(|error| unfit(format!("no module: {error}")))?;
+    input.take(LARGEST_SNAPSHOT).read_to_end(&mut wasm).map_err(|error| unfit(format!("no module: {error}")))?;
     let code = engine.precompile_module(&wasm).map_err(|error| (REFUSED, format!("{error:#}")))?;
     let answer = output
         .write_all(&cpu_micros().to_le_bytes())

@@ -1,7 +1,7 @@
 //! Machine code of modules: from the store where it is there and authentic, else from the compiler and then stored.
 //!
 //! INVARIANT: whatever is loaded here came from our own compiler, for this engine, and nobody else has touched it since.
-//! Loading machine code is running it: this is the one file of the library that says `unsafe`, and [`store`] is why it may.
+//! Loading machine code is running it: this file and `restore` are the ones that say `unsafe`, and [`store`] is why this one may.
 
 mod store;
 
@@ -44,6 +44,10 @@ pub(crate) struct CodeCounters {
     pub(crate) store_faults: AtomicU64,
 }
 
+/// The machine code of a module that is not configured: what each of its configurations begins with.
+#[derive(Clone)]
+pub(crate) struct Blank(pub(crate) Module);
+
 impl MachineCode {
     /// With a store in a folder, where one is named.
     pub(crate) fn new(
@@ -68,22 +72,30 @@ impl MachineCode {
         &self.counters
     }
 
-    /// The code of a module that has been compiled before, on this machine, under these settings.
+    /// Whether code was kept under this key on this machine, under these settings. What is kept is found to be authentic
+    /// only when it is loaded.
+    pub(crate) fn has(&self, key: &Digest) -> bool {
+        self.store.as_ref().is_some_and(|store| store.has(key))
+    }
+
+    /// The code of what was compiled before on this machine, under these settings.
     pub(crate) fn stored(&self, digest: &Digest) -> Option<Module> {
-        let store = self.store.as_ref()?;
-        let found = store.find(digest).and_then(|file| file.map(|file| self.open(file)).transpose());
-        match found {
-            Ok(Some(module)) => {
-                self.counters.store_hits.fetch_add(1, Relaxed);
-                Some(module)
-            }
-            Ok(None) => None,
-            Err(_) => {
-                // What cannot be used is compiled anew and replaced.
-                self.counters.store_faults.fetch_add(1, Relaxed);
-                None
-            }
-        }
+        let module = self.found(|store| store.find(digest)?.map(|(file, _)| self.open(file)).transpose())?;
+        self.counters.store_hits.fetch_add(1, Relaxed);
+        Some(module)
+    }
+
+    /// What was written down under a key on this machine, under these settings.
+    pub(crate) fn note(&self, key: &Digest) -> Option<Vec<u8>> {
+        self.found(|store| Ok(store.find(key)?.map(|(_, note)| note)))
+    }
+
+    /// What the store has of something. What cannot be used is made anew and replaced.
+    fn found<T>(&self, find: impl FnOnce(&Store) -> std::io::Result<Option<T>>) -> Option<T> {
+        find(self.store.as_ref()?).unwrap_or_else(|_| {
+            self.counters.store_faults.fetch_add(1, Relaxed);
+            None
+        })
     }
 
     /// Compiles a module that has passed the static checks, and stores its code. This takes milliseconds to minutes; nothing
@@ -97,7 +109,7 @@ impl MachineCode {
         if overtaken() {
             return Err(CompileError::overtaken());
         }
-        let CodeCounters { compilations, failures, cpu_micros, peak_bytes, store_faults, .. } = &self.counters;
+        let CodeCounters { compilations, failures, cpu_micros, peak_bytes, .. } = &self.counters;
         compilations.fetch_add(1, Relaxed);
         let gently = self.in_use.load(Relaxed);
         let code = self.compiler.compile(&self.engine, wasm, gently, overtaken).inspect_err(|_| {
@@ -106,13 +118,22 @@ impl MachineCode {
         cpu_micros.fetch_add(code.cpu.as_micros() as u64, Relaxed);
         peak_bytes.fetch_max(code.peak_bytes, Relaxed);
         let module = self.load(&code.bytes).map_err(|error| CompileError::Module(format!("{error:#}")))?;
+        self.keep(digest, &code.bytes, b"");
+        Ok(module)
+    }
+
+    /// Writes something down under a key, for the next start.
+    pub(crate) fn write_down(&self, key: &Digest, note: &[u8]) {
+        self.keep(key, b"", note);
+    }
+
+    fn keep(&self, key: &Digest, code: &[u8], note: &[u8]) {
         if let Some(store) = &self.store
-            && store.keep(digest, &code.bytes).is_err()
+            && store.keep(key, code, note).is_err()
         {
             // A full disk costs time at the next start, and nothing now.
-            store_faults.fetch_add(1, Relaxed);
+            self.counters.store_faults.fetch_add(1, Relaxed);
         }
-        Ok(module)
     }
 
     #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]

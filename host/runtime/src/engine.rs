@@ -18,9 +18,11 @@ use crate::inspect;
 use crate::set::Limits;
 use ticker::Ticker;
 
-/// Instances that may exist at once, and so evaluations that may run at once. Each reserves 4 GiB of address space, so
-/// this many take 2 TiB of the 128 there are.
-const INSTANCES: u32 = 512;
+/// Instances that may exist at once beside those that are kept ready. Each reserves 4 GiB of address space, of the 128 TiB
+/// there are.
+const INSTANCES: usize = 512;
+/// Stacks of fibers that instances may keep between evaluations; those that are not kept have one each beside.
+pub(crate) const KEPT_STACKS: usize = 512;
 /// Native stack a guest may use before it ends as `StackOverflow`.
 const GUEST_STACK: usize = 512 << 10;
 /// Stack of a fiber: the guest's own and what host calls need on top.
@@ -37,7 +39,8 @@ const LARGEST_MEMORY: usize = 256 << 20;
 /// The engine all modules of a host are compiled for and run in.
 pub(crate) struct Engine {
     engine: wasmtime::Engine,
-    /// Counts the pool's slots, so that a full pool is a wait and never an error of wasmtime.
+    /// Counts the pool's slots that are for one evaluation, so that a full pool is a wait and never an error of wasmtime.
+    /// The slots of ready instances are counted by their own budget.
     slots: Semaphore,
     _ticker: Ticker,
 }
@@ -55,10 +58,13 @@ impl std::fmt::Display for EngineError {
 impl std::error::Error for EngineError {}
 
 impl Engine {
-    pub(crate) fn new() -> Result<Arc<Engine>, EngineError> {
-        let engine = wasmtime::Engine::new(&config()).map_err(EngineError)?;
+    /// An engine with room for so many ready instances, beside those for one evaluation.
+    pub(crate) fn new(ready: usize) -> Result<Arc<Engine>, EngineError> {
+        let mut config = config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(INSTANCES + ready)));
+        let engine = wasmtime::Engine::new(&config).map_err(EngineError)?;
         let ticker = Ticker::start(engine.clone());
-        Ok(Arc::new(Engine { engine, slots: Semaphore::new(INSTANCES as usize), _ticker: ticker }))
+        Ok(Arc::new(Engine { engine, slots: Semaphore::new(INSTANCES), _ticker: ticker }))
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -91,7 +97,7 @@ impl Engine {
 /// others.
 pub(crate) fn for_worker() -> Result<wasmtime::Engine, EngineError> {
     let mut config = config();
-    config.allocation_strategy(InstanceAllocationStrategy::OnDemand).parallel_compilation(false);
+    config.parallel_compilation(false);
     wasmtime::Engine::new(&config).map_err(EngineError)
 }
 
@@ -137,8 +143,7 @@ fn config() -> Config {
         .memory_init_cow(true)
         .max_wasm_stack(GUEST_STACK)
         .async_stack_size(FIBER_STACK)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(32))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        .wasm_backtrace_max_frames(NonZeroUsize::new(32));
     // Only what a build of wasmtime knows may be switched, so each proposal is named rather than all others negated.
     config
         .wasm_simd(true)
@@ -152,12 +157,13 @@ fn config() -> Config {
     config
 }
 
-fn pool() -> PoolingAllocationConfig {
+fn pool(instances: usize) -> PoolingAllocationConfig {
+    let instances = u32::try_from(instances).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_core_instances(INSTANCES)
-        .total_memories(INSTANCES)
-        .total_tables(INSTANCES * TABLES)
-        .total_stacks(INSTANCES)
+    pool.total_core_instances(instances)
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(TABLES))
+        .total_stacks((INSTANCES + KEPT_STACKS) as u32)
         .max_memories_per_module(1)
         .max_tables_per_module(TABLES)
         .table_elements(TABLE_ELEMENTS)

@@ -1,19 +1,20 @@
 //! One immutable, loaded policy set.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::instance::Template;
 use crate::plan::Plan;
+use crate::pool::Pool;
 use crate::reads::Reads;
 use crate::request::Request;
 use crate::select::{Index, Scope};
-use crate::set::{Checkpoint, Grant, OnFailure, Set};
+use crate::set::{Checkpoint, Grant, Isolation, OnFailure, Set};
 use crate::system::{Case, RegisteredContext};
+use crate::variant::Variant;
 
 /// Counts up with every set that comes into force in a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,7 +99,7 @@ impl Generation {
 
     /// Names of the policies that are not off, in the order of the set.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
-        self.loaded.policies.iter().map(|policy| policy.name.as_str())
+        self.loaded.policies.iter().map(|policy| &*policy.name)
     }
 
     pub(crate) fn loaded(&self) -> &Arc<Loaded> {
@@ -119,17 +120,17 @@ pub(crate) struct Loaded {
 
 /// One loaded policy.
 pub(crate) struct Policy {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) module: Digest,
     pub(crate) config: Digest,
     pub(crate) shadow: bool,
     pub(crate) on_failure: OnFailure,
     pub(crate) reads: Reads,
     pub(crate) grants: BTreeSet<Grant>,
+    /// The isolation the set asks for; its pool knows what it came to.
+    pub(crate) asked: Isolation,
     /// Shared by all policies and generations that say the same.
-    pub(crate) template: Arc<Template>,
-    /// Most fuel one of its samples took.
-    pub(crate) sample_fuel: u64,
+    pub(crate) variant: Arc<Variant>,
 }
 
 impl Loaded {
@@ -168,6 +169,27 @@ impl Loaded {
     /// All policies, those that are off included.
     pub(crate) fn all_policies(&self) -> impl Iterator<Item = &Policy> {
         self.policies.iter().chain(&self.resting)
+    }
+
+    /// The pools of what it judges with; one that many policies share comes more than once.
+    fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.policies.iter().map(|policy| &policy.variant.pool)
+    }
+
+    /// Makes its first instances ready: it is about to be in force.
+    pub(crate) fn warm(&self) {
+        self.pools().for_each(|pool| pool.warm());
+    }
+
+    /// Begins to keep instances as they are needed.
+    pub(crate) fn wake(&self) {
+        self.pools().for_each(|pool| pool.wake());
+    }
+
+    /// Lets go of all instances that `successor` has no use for.
+    pub(crate) fn rest(&self, successor: &Loaded) {
+        let still: HashSet<*const Pool> = successor.pools().map(Arc::as_ptr).collect();
+        self.pools().filter(|pool| !still.contains(&Arc::as_ptr(pool))).for_each(|pool| pool.rest());
     }
 
     pub(crate) fn checkpoint(&self, name: &str) -> Checkpoint {

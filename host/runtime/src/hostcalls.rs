@@ -95,6 +95,14 @@ impl HostSide {
             log: Log::default(),
         }
     }
+
+    /// Begins another evaluation in the same instance.
+    pub(crate) fn begin(&mut self, deadline: Duration) {
+        self.deadline = deadline;
+        self.calls = 0;
+        self.growth_refused = None;
+        self.log = Log::default();
+    }
 }
 
 impl ResourceLimiter for HostSide {

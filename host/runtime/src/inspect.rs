@@ -28,6 +28,8 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM1
 
 /// Largest module file, in bytes.
 pub(crate) const LARGEST_MODULE: u64 = 8 << 20;
+/// Largest snapshot of a configured module, in bytes: a memory of megabytes that is not zero makes a module of megabytes.
+pub(crate) const LARGEST_SNAPSHOT: u64 = 64 << 20;
 /// Most functions, defined and imported.
 const MOST_FUNCTIONS: u32 = 20_000;
 /// Largest body of one function, in bytes.
@@ -101,8 +103,7 @@ pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspec
         return Err(survey.problems);
     }
     if trust == Trust::Nobody {
-        let mut validator = Validator::new_with_features(FEATURES);
-        validator.validate_all(wasm).map_err(|error| vec![format!("invalid module: {}", error.message())])?;
+        validate(wasm).map_err(|error| vec![error])?;
     }
     let manifest = survey.manifest.map(Manifest::parse).transpose().map_err(|error| vec![error])?;
     let imports = survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: survey.imported(ty) });
@@ -118,6 +119,12 @@ pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspec
         problems: Vec::new(),
         manifest,
     })
+}
+
+/// Whether a module keeps the rules of Wasm and uses only what a guest may use.
+pub(crate) fn validate(wasm: &[u8]) -> Result<(), String> {
+    let mut validator = Validator::new_with_features(FEATURES);
+    validator.validate_all(wasm).map(|_| ()).map_err(|error| format!("invalid module: {}", error.message()))
 }
 
 /// What one walk over the sections collects.

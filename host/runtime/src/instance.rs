@@ -1,4 +1,4 @@
-//! One evaluation in one fresh instance: made from the pool, bounded four ways, and dropped afterwards whatever happened.
+//! A policy's module with its bounds, and one evaluation in one instance of it; how an end becomes a typed failure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,20 +6,21 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{InstancePre, Linker, Module, Store, Trap, WasmBacktrace};
 
-use crate::abi::core::{Exports, Guest};
+use crate::abi::core::{Exports, Guest, Input};
 use crate::engine::{Engine, Running};
 use crate::hostcalls::{self, HostSide, Log};
 use crate::set::{Grant, Limits};
 use crate::verdict::{Failure, FailureKind};
 
-/// A compiled module with its configuration and bounds: all that a fresh instance is made from.
+/// A compiled module with its configuration and bounds: all that an instance is made from.
 pub(crate) struct Template {
     engine: Arc<Engine>,
     pre: InstancePre<HostSide>,
     exports: Exports,
     limits: Limits,
     running: Running,
-    config: Box<[u8]>,
+    /// What every instance is configured by; none where the module is a snapshot, which is configured.
+    config: Option<Box<[u8]>>,
 }
 
 /// Whether somebody waits for the answer. The deadline is a promise to them; where nobody does, a busy machine is no
@@ -30,15 +31,41 @@ pub(crate) enum Waiting {
     Nobody,
 }
 
-impl Waiting {
+/// When an evaluation began and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
     /// Longest wall-clock time of an evaluation that nobody waits for.
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    fn deadline(self, limits: &Limits) -> Duration {
-        match self {
+    /// Begins now.
+    pub(crate) fn begin(limits: &Limits, waiting: Waiting) -> Deadline {
+        let limit = match waiting {
             Waiting::Caller => limits.deadline,
-            Waiting::Nobody => limits.deadline.max(Waiting::PATIENCE),
-        }
+            Waiting::Nobody => limits.deadline.max(Deadline::PATIENCE),
+        };
+        Deadline { started: Instant::now(), limit }
+    }
+
+    /// The same, but over sooner.
+    pub(crate) fn at_most(self, limit: Duration) -> Deadline {
+        Deadline { limit: self.limit.min(limit), ..self }
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn took(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn missed(&self) -> Failure {
+        Failure::new(FailureKind::Deadline, format!("limit {} ms", self.limit.as_millis()))
     }
 }
 
@@ -56,19 +83,35 @@ pub(crate) struct Run {
     pub(crate) log: Log,
 }
 
+impl Run {
+    /// A guest that could not even be started, or had no time left.
+    fn without_guest(failure: Failure, fuel: u64, log: Log, deadline: &Deadline) -> Run {
+        Run { answer: Err(failure), fuel, memory_bytes: 0, took: deadline.took(), log }
+    }
+}
+
+/// What came of asking an instance whose memory may be protected.
+pub(crate) enum Asked {
+    Answered(Run),
+    /// It stored to a protected page, or outside of its memory: one cannot be told from the other. Where it was asked, the
+    /// run says what that is if it was outside.
+    Stopped(Option<Run>),
+}
+
 impl Template {
+    /// A module that is configured at each start.
     pub(crate) fn new(
         engine: Arc<Engine>,
         module: &Module,
         grants: &BTreeSet<Grant>,
         limits: Limits,
-        config: &str,
+        config: Option<&str>,
     ) -> wasmtime::Result<Template> {
         let mut linker = Linker::new(engine.wasmtime());
         hostcalls::link(&mut linker, grants)?;
         let pre = linker.instantiate_pre(module)?;
         let (exports, running) = (Exports::of(module), Running::for_limits(&limits));
-        Ok(Template { engine, pre, exports, limits, running, config: config.as_bytes().into() })
+        Ok(Template { engine, pre, exports, limits, running, config: config.map(|config| config.as_bytes().into()) })
     }
 
     /// The compiled module.
@@ -76,53 +119,115 @@ impl Template {
         self.pre.module()
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        self.limits
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether its calls run on a stack of their own.
+    pub(crate) fn is_fiber(&self) -> bool {
+        self.running == Running::Fiber
     }
 
     /// Judges one request in an instance of its own. Dropping the future ends the guest.
-    pub(crate) async fn run(&self, request: &[u8], waiting: Waiting) -> Run {
-        let started = Instant::now();
+    pub(crate) async fn run(&self, request: &[u8], deadline: Deadline) -> Run {
+        self.run_and_look(request, deadline, |_| ()).await.0
+    }
+
+    /// As [`Template::run`], with a look at the guest when it has judged; none where it never started.
+    pub(crate) async fn run_and_look<T>(
+        &self,
+        request: &[u8],
+        deadline: Deadline,
+        look: impl FnOnce(&mut Guest) -> T,
+    ) -> (Run, Option<T>) {
         let _slot = self.engine.slot().await;
-        let deadline = waiting.deadline(&self.limits);
-        let Some(left) = deadline.checked_sub(started.elapsed()) else {
-            return late(deadline, started);
+        let mut guest = match self.start(deadline).await {
+            Ok(guest) => guest,
+            Err(run) => return (run, None),
         };
-        let store = self.store(deadline, left);
+        let answer = self.judged(&mut guest, request, |_| true).await;
+        let answer = answer.map(|answer| answer.expect("a fresh instance takes every input"));
+        let run = self.ended(answer, &mut guest, &deadline);
+        let looked = look(&mut guest);
+        (run, Some(looked))
+    }
+
+    /// Judges one request in an instance that has started; `takes` says where an input may be written.
+    pub(crate) async fn ask(
+        &self,
+        guest: &mut Guest,
+        request: &[u8],
+        deadline: Deadline,
+        takes: impl Fn(Input) -> bool,
+    ) -> Asked {
+        let left = deadline.limit.saturating_sub(deadline.took());
+        guest.store.data_mut().begin(deadline.limit);
+        guest.store.set_epoch_deadline(Engine::ticks(left));
+        match self.judged(guest, request, takes).await {
+            Ok(None) => Asked::Stopped(None),
+            Ok(Some(answer)) => Asked::Answered(self.ended(Ok(answer), guest, &deadline)),
+            Err(error) if error.downcast_ref() == Some(&Trap::MemoryOutOfBounds) => {
+                Asked::Stopped(Some(self.ended(Err(error), guest, &deadline)))
+            }
+            Err(error) => Asked::Answered(self.ended(Err(error), guest, &deadline)),
+        }
+    }
+
+    /// A new instance, configured and ready for its first request. It takes a slot of the engine's pool, which the caller
+    /// has to have.
+    pub(crate) async fn start(&self, deadline: Deadline) -> Result<Guest, Run> {
+        let Some(left) = deadline.limit.checked_sub(deadline.took()) else {
+            return Err(Run::without_guest(deadline.missed(), 0, Log::default(), &deadline));
+        };
+        let store = self.store(deadline.limit, left);
         let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
             Ok(guest) => guest,
             Err((mut store, error)) => {
-                let answer = Err(self.failure(&error, store.data()));
                 let log = std::mem::take(&mut store.data_mut().log);
-                return Run { answer, fuel: self.spent(&store), memory_bytes: 0, took: started.elapsed(), log };
+                let failure = self.failure(&error, store.data());
+                return Err(Run::without_guest(failure, self.spent(&store), log, &deadline));
             }
         };
-        let answer = self.ask(&mut guest, request).await;
+        if let Some(config) = &self.config
+            && let Err(error) = guest.configure(&self.exports, config).await
+        {
+            return Err(self.ended(Err(error), &mut guest, &deadline));
+        }
+        guest.store.data_mut().begin(deadline.limit);
+        Ok(guest)
+    }
+
+    /// The memory of an instance that has started: what every evaluation begins with.
+    pub(crate) async fn image(&self) -> Result<Vec<u8>, Failure> {
+        let _slot = self.engine.slot().await;
+        let started = self.start(Deadline::begin(&self.limits, Waiting::Nobody)).await;
+        let refused = |run: Run| run.answer.err().unwrap_or_else(|| Failure::new(FailureKind::Unavailable, ""));
+        started.map(|guest| guest.memory().to_vec()).map_err(refused)
+    }
+
+    /// The answer to a request; none where it may not be written where the guest wants it.
+    async fn judged(
+        &self,
+        guest: &mut Guest,
+        request: &[u8],
+        takes: impl Fn(Input) -> bool,
+    ) -> wasmtime::Result<Option<Vec<u8>>> {
+        guest.store.set_fuel(self.limits.fuel)?;
+        let input = guest.allocate(request.len()).await?;
+        if !takes(input) {
+            return Ok(None);
+        }
+        guest.write(input, request)?;
+        guest.judge(input, self.limits.output_bytes).await.map(Some)
+    }
+
+    fn ended(&self, answer: wasmtime::Result<Vec<u8>>, guest: &mut Guest, deadline: &Deadline) -> Run {
         let answer = answer.map_err(|error| self.failure(&error, guest.store.data()));
         // What is left after an exhausted budget is whatever the last basic block could not pay.
         let exhausted = matches!(&answer, Err(failure) if failure.kind == FailureKind::Fuel);
         let fuel = if exhausted { self.limits.fuel } else { self.spent(&guest.store) };
         let log = std::mem::take(&mut guest.store.data_mut().log);
-        Run { answer, fuel, memory_bytes: guest.memory_bytes(), took: started.elapsed(), log }
-    }
-
-    /// Starts and configures one instance and throws it away: what fails here would fail for every request.
-    pub(crate) async fn rehearse(&self) -> Result<(), Failure> {
-        let _slot = self.engine.slot().await;
-        let deadline = Waiting::Nobody.deadline(&self.limits);
-        let store = self.store(deadline, deadline);
-        let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
-            Ok(guest) => guest,
-            Err((store, error)) => return Err(self.failure(&error, store.data())),
-        };
-        let configured = guest.configure(&self.exports, &self.config).await;
-        configured.map_err(|error| self.failure(&error, guest.store.data()))
-    }
-
-    async fn ask(&self, guest: &mut Guest, request: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        guest.configure(&self.exports, &self.config).await?;
-        guest.store.set_fuel(self.limits.fuel)?;
-        guest.evaluate(&self.exports, request, self.limits.output_bytes).await
+        Run { answer, fuel, memory_bytes: guest.memory_bytes(), took: deadline.took(), log }
     }
 
     fn store(&self, deadline: Duration, left: Duration) -> Store<HostSide> {
@@ -147,7 +252,9 @@ impl Template {
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::new(FailureKind::Fuel, format!("limit {}", self.limits.fuel)),
-            Some(Trap::Interrupt) => missed(host.deadline),
+            Some(Trap::Interrupt) => {
+                Failure::new(FailureKind::Deadline, format!("limit {} ms", host.deadline.as_millis()))
+            }
             Some(trap) if let Some(limit) = &host.growth_refused => {
                 Failure::new(FailureKind::Memory, format!("{limit}, then {}", trapped(*trap, error)))
             }
@@ -155,14 +262,6 @@ impl Template {
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }
     }
-}
-
-fn missed(deadline: Duration) -> Failure {
-    Failure::new(FailureKind::Deadline, format!("limit {} ms", deadline.as_millis()))
-}
-
-fn late(deadline: Duration, started: Instant) -> Run {
-    Run { answer: Err(missed(deadline)), fuel: 0, memory_bytes: 0, took: started.elapsed(), log: Log::default() }
 }
 
 /// The trap and the guest's functions on the way to it, innermost first.

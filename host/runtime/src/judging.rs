@@ -100,7 +100,7 @@ impl<'a> Judging<'a> {
             cut = policy.reads.cut(&self.loaded.case(&self.request));
             (&cut, Some(Digest::of(&cut)))
         };
-        let Run { answer, fuel, memory_bytes, took, log } = policy.template.run(input, self.waiting).await;
+        let Run { answer, fuel, memory_bytes, took, log } = policy.variant.pool.run(input, self.waiting).await;
         let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
         let micros = took.as_nanos() as f64 / 1e3;
         Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace: Trace { given, log } }

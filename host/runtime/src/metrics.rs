@@ -31,6 +31,26 @@ pub struct Metrics {
     pub records: RecordMetrics,
     /// What has become of sets.
     pub sets: SetMetrics,
+    /// What has become of the instances that are kept for the next evaluation.
+    pub instances: InstanceMetrics,
+}
+
+/// What has become of the instances a host keeps for the next evaluation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct InstanceMetrics {
+    /// Instances that are ready or at work.
+    pub ready: u64,
+    /// Most there may be.
+    pub most: u64,
+    /// Mappings of the kernel that they take, of those it grants a process (`vm.max_map_count`).
+    pub mappings: u64,
+    /// Evaluations that found none ready and started one.
+    pub cold: u64,
+    /// Evaluations that were begun again in a fresh instance, since they wrote where none had written before. It shows in
+    /// their time only.
+    pub repeated: u64,
+    /// Instances that were dropped because they could not be put back: trapped, out of a limit, grown or abandoned.
+    pub dropped: u64,
 }
 
 /// What has become of the sets a host was given.
@@ -138,6 +158,7 @@ impl Counters {
             log_lines_dropped: self.log_lines_dropped.load(Relaxed),
             records: RecordMetrics::default(),
             sets: SetMetrics::default(),
+            instances: InstanceMetrics::default(),
         }
     }
 }

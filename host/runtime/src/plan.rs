@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::digest::Digest;
+use crate::set::Isolation;
 
 /// What a set would run.
 #[derive(Debug, Clone, Serialize)]
@@ -63,6 +64,14 @@ pub struct PlannedPolicy {
     pub samples: usize,
     /// Most fuel one of its samples took.
     pub sample_fuel: u64,
+    /// What keeps its evaluations apart.
+    pub isolation: Isolation,
+    /// Digest of the snapshot that evaluations start from; none where it is configured at each start.
+    pub snapshot: Option<Digest>,
+    /// Why there is no snapshot, or why it was not trained; none where nothing was in the way.
+    pub plain: Option<String>,
+    /// Why its instances cannot be put back after a call; none where they can.
+    pub unrestorable: Option<String>,
 }
 
 /// The bounds of one evaluation.
@@ -127,11 +136,13 @@ impl Plan {
     }
 
     fn sections(&self) -> [(&'static str, BTreeMap<String, Value>); 5] {
-        // What samples measured follows from the rest.
+        // What was measured and made follows from the rest.
         let described = |policy: &PlannedPolicy| {
             let mut value = serde_json::to_value(policy).expect("plans always serialise");
             let members = value.as_object_mut().expect("a struct is an object");
-            members.retain(|key, _| !["name", "samples", "sample_fuel"].contains(&key.as_str()));
+            members.retain(|key, _| {
+                !["name", "samples", "sample_fuel", "snapshot", "plain", "unrestorable"].contains(&key.as_str())
+            });
             value
         };
         let set = BTreeMap::from([(String::new(), json!({ "name": self.set, "owner": self.owner }))]);
@@ -192,6 +203,10 @@ mod tests {
             config,
             samples: module.len(),
             sample_fuel: 1,
+            isolation: Isolation::Restore,
+            snapshot: None,
+            plain: None,
+            unrestorable: None,
         }
     }
 

@@ -1,14 +1,18 @@
 //! From bytes to policies that can judge, or one report of everything that keeps them from it.
 //!
 //! In order: what the bytes are made of, the ABI, the capabilities, the configuration, and only then the compiler; then
-//! the policy is started once, configured, and has to judge its own samples within its limits; at last the whole set has
-//! to judge its own test cases as they say. What a former generation has in common with this one is taken over as it is.
+//! the policy is started once, configured, has to judge its own samples within its limits, and becomes a snapshot that
+//! judges them as well; at last the whole set has to judge its own test cases as they say. What a former generation has in
+//! common with this one is taken over as it is.
 //!
-//! Parts: [`checks`] what can be said without compiling, [`samples`] a policy's own requests, [`cases`] the set's.
+//! Parts: [`checks`] what can be said without compiling, [`making`] from a module to a policy that can judge, [`samples`]
+//! its own requests, [`cases`] the set's.
 
 mod cases;
 mod checks;
+mod making;
 mod samples;
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,21 +21,23 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
-use wasmtime::Module;
 
+use self::making::{Finished, Order};
+use self::shelf::Shelf;
 use crate::abi;
 use crate::compile_worker::CompileError;
 use crate::compiled::MachineCode;
 use crate::digest::Digest;
 use crate::generation::{Loaded, Policy};
 use crate::inspect::{Inspection, Trust, survey};
-use crate::instance::Template;
 use crate::loader::{self, Bundle};
 use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
+use crate::pool::{Keeper, Pool};
 use crate::report::{LoadError, Report};
 use crate::select::Scope;
-use crate::set::{Binding, Grant, Limits, Mode, OnFailure, Pattern, Set, canonical_json};
+use crate::set::{Binding, Grant, Isolation, Limits, Mode, OnFailure, Pattern, Set, canonical_json};
+use crate::variant::Variant;
 use crate::verdict::Effect;
 
 /// Looks at a module without compiling or running it.
@@ -45,15 +51,41 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     Ok(inspection)
 }
 
+/// What policies are made with: the same for all sets of a host.
+pub(crate) struct Workshop {
+    pub(crate) code: MachineCode,
+    pub(crate) keeper: Arc<Keeper>,
+}
+
+/// Why a policy cannot be made.
+enum Fault {
+    /// The policy's fault.
+    Policy(String),
+    /// There is no machine code of it.
+    Compile(CompileError),
+    /// There is no snapshot of it: it can run without.
+    Snapshot(String),
+}
+
+impl Fault {
+    /// A snapshot that cannot be compiled. What the machine did may go better the next time.
+    fn snapshot(error: CompileError) -> Fault {
+        match error {
+            CompileError::Module(_) => Fault::Snapshot(format!("its snapshot {error}")),
+            CompileError::Host(_) => Fault::Compile(error),
+        }
+    }
+}
+
 /// Checks and compiles a whole bundle; what `former` generations have of it is not done again. Once it is `overtaken` nothing
 /// more is compiled: the answer does not matter any more.
 pub(crate) async fn prepare(
-    code: &MachineCode,
+    workshop: &Workshop,
     bundle: &Bundle,
     former: &[Arc<Loaded>],
     overtaken: &dyn Fn() -> bool,
 ) -> Result<Loaded, Report> {
-    let mut workbench = Workbench::new(code, bundle, former, overtaken);
+    let mut workbench = Workbench::new(workshop, bundle, former, overtaken);
     let mut report = Report::default();
     let (mut policies, mut scopes, mut resting) = (Vec::new(), Vec::new(), Vec::new());
     let mut plan = described(&bundle.set, bundle.digest);
@@ -85,27 +117,26 @@ pub(crate) async fn prepare(
 
 /// What one load works with.
 struct Workbench<'a> {
-    code: &'a MachineCode,
+    workshop: &'a Workshop,
     bundle: &'a Bundle,
-    overtaken: &'a dyn Fn() -> bool,
-    /// Policies of former generations by what their templates are made of.
+    shelf: Shelf<'a>,
+    /// Policies of former generations by what they are made of.
     former: BTreeMap<Ingredients<'a>, &'a Policy>,
     /// By path, or everything that is wrong with one.
     modules: BTreeMap<&'a str, Result<Looked, Vec<String>>>,
-    /// Modules compiled during this load, by digest: a module that many policies share is compiled once, and one that
-    /// cannot be is tried once.
-    compiled: BTreeMap<Digest, Result<Module, CompileError>>,
+    /// By what they are made of: those made during this load, which other policies can share.
+    made: BTreeMap<(Digest, Digest, Limits, BTreeSet<Grant>, Isolation), Arc<Variant>>,
 }
 
-/// What is known of a module before it is compiled.
+/// A module before it is compiled.
 struct Looked {
-    /// Its machine code, where there is some already.
-    code: Option<Module>,
     facts: Inspection,
+    /// Whether it was validated now, rather than by whoever compiled it.
+    validated: bool,
 }
 
-/// What a template is made of: equal ingredients, equal templates.
-type Ingredients<'a> = (Digest, Digest, Limits, &'a BTreeSet<Grant>);
+/// What a policy is made of: equal ingredients, equal policies.
+type Ingredients<'a> = (Digest, Digest, Limits, &'a BTreeSet<Grant>, Isolation);
 
 struct Prepared {
     policy: Policy,
@@ -115,19 +146,18 @@ struct Prepared {
 
 impl<'a> Workbench<'a> {
     fn new(
-        code: &'a MachineCode,
+        workshop: &'a Workshop,
         bundle: &'a Bundle,
         former: &'a [Arc<Loaded>],
         overtaken: &'a dyn Fn() -> bool,
     ) -> Workbench<'a> {
         let former: Vec<&Policy> = former.iter().flat_map(|loaded| loaded.all_policies()).collect();
-        let loaded: BTreeMap<Digest, &Policy> = former.iter().map(|policy| (policy.module, *policy)).collect();
+        let shelf = Shelf::new(&workshop.code, overtaken, &former);
         let look = |module: &loader::Module| {
-            let loaded = loaded.get(&module.digest).map(|policy| policy.template.module().clone());
-            let code = loaded.or_else(|| code.stored(&module.digest));
             // Whatever was compiled had been validated before.
-            let trust = if code.is_some() { Trust::Validated } else { Trust::Nobody };
-            survey(&module.bytes, module.digest, trust).map(|facts| Looked { code, facts })
+            let known = shelf.knows(&module.digest);
+            let trust = if known { Trust::Validated } else { Trust::Nobody };
+            survey(&module.bytes, module.digest, trust).map(|facts| Looked { facts, validated: !known })
         };
         let look = |module: &Result<loader::Module, String>| match module {
             Ok(module) => look(module),
@@ -135,69 +165,73 @@ impl<'a> Workbench<'a> {
         };
         let modules = bundle.modules.iter().map(|(path, module)| (path.as_str(), look(module))).collect();
         let former = former.into_iter().map(|policy| (policy.ingredients(), policy)).collect();
-        Workbench { code, bundle, overtaken, former, modules, compiled: BTreeMap::new() }
+        Workbench { workshop, bundle, shelf, former, modules, made: BTreeMap::new() }
     }
 
-    async fn prepare(&mut self, binding: &Binding) -> Result<Prepared, Report> {
+    async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
         let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
-        let Looked { facts, .. } = self.modules[binding.module.as_str()]
+        let Looked { facts, validated } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
-        let facts = facts.clone();
+        let (facts, validated) = (facts.clone(), *validated);
         let manifest = facts.manifest.clone().unwrap_or_default();
         checks::check(self.bundle, binding, &facts, &manifest)?;
         let config = canonical_json(&binding.config);
         let digest = Digest::of(config.as_bytes());
-        let former = self.former.get(&(facts.digest, digest, binding.limits, &binding.grants));
-        let (template, sample_fuel) = match former {
-            Some(policy) => (Arc::clone(&policy.template), policy.sample_fuel),
-            None => {
-                let module = self.module(binding, &facts)?;
-                let engine = Arc::clone(self.code.engine());
-                let template = Template::new(engine, &module, &binding.grants, binding.limits, &config)
-                    .map_err(|error| refused(format!("cannot be linked: {error:#}")))?;
-                let sample_fuel = samples::judge(&template, &manifest).await.map_err(refused)?;
-                (Arc::new(template), sample_fuel)
+        let wasm = &self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes").bytes;
+        let (manifest, code) = (&manifest, &self.workshop.code);
+        let order = Order { code, binding, wasm, facts: &facts, validated, manifest, config: &config, digest };
+        let variant = self.variant(&order).await.map_err(|fault| match fault {
+            Fault::Policy(message) | Fault::Snapshot(message) => Report::from(refused(message)),
+            Fault::Compile(error) => {
+                let transient = matches!(error, CompileError::Host(_));
+                Report { transient, ..Report::from(refused(error.to_string())) }
             }
-        };
-        let checkpoints = checkpoints(binding, &manifest);
+        })?;
+        let checkpoints = checkpoints(binding, manifest);
         Ok(Prepared {
-            planned: planned(binding, &facts, &manifest, &checkpoints, sample_fuel),
+            planned: planned(binding, &facts, manifest, &checkpoints, &variant),
             scope: Scope { checkpoints, systems: binding.systems.clone(), when: binding.when.clone() },
             policy: Policy {
-                name: binding.name.clone(),
+                name: binding.name.as_str().into(),
                 module: facts.digest,
                 config: digest,
                 shadow: binding.mode == Mode::Shadow,
                 on_failure: binding.on_failure.clone(),
                 reads: manifest.reads.clone(),
                 grants: binding.grants.clone(),
-                template,
-                sample_fuel,
+                asked: binding.isolation,
+                variant,
             },
         })
     }
 
-    /// The machine code of a policy's module, compiled where it has to be.
-    fn module(&mut self, binding: &Binding, facts: &Inspection) -> Result<Module, Report> {
-        if let Ok(Looked { code: Some(module), .. }) = &self.modules[binding.module.as_str()] {
-            return Ok(module.clone());
+    /// The policy of these ingredients: a former generation's, one of this load, one that is stored, or a new one.
+    async fn variant(&mut self, order: &Order<'_>) -> Result<Arc<Variant>, Fault> {
+        let Binding { limits, grants, isolation, .. } = order.binding;
+        let module = order.facts.digest;
+        if let Some(policy) = self.former.get(&(module, order.digest, *limits, grants, *isolation)) {
+            return Ok(Arc::clone(&policy.variant));
         }
-        let compiled = self.compiled.entry(facts.digest).or_insert_with(|| {
-            let module = self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes");
-            self.code.compile(&module.digest, &module.bytes, self.overtaken)
-        });
-        compiled.clone().map_err(|error| {
-            let transient = matches!(error, CompileError::Host(_));
-            let error = LoadError { policy: binding.name.clone(), message: error.to_string(), help: None };
-            Report { transient, ..Report::from(error) }
-        })
+        let ingredients = (module, order.digest, *limits, grants.clone(), *isolation);
+        if let Some(variant) = self.made.get(&ingredients) {
+            return Ok(Arc::clone(variant));
+        }
+        let finished = match order.stored(&mut self.shelf).await {
+            Some(finished) => finished,
+            None => order.make(&mut self.shelf).await?,
+        };
+        let Finished { template, layout, note, blank } = finished;
+        let pool = Pool::new(template, *isolation, layout, Arc::clone(&self.workshop.keeper));
+        let variant = Arc::new(Variant { pool, note, blank });
+        self.made.insert(ingredients, Arc::clone(&variant));
+        Ok(variant)
     }
 }
 
 impl Policy {
     fn ingredients(&self) -> Ingredients<'_> {
-        (self.module, self.config, self.template.limits(), &self.grants)
+        (self.module, self.config, *self.variant.pool.template().limits(), &self.grants, self.asked)
     }
 }
 
@@ -227,7 +261,7 @@ fn planned(
     facts: &Inspection,
     manifest: &Manifest,
     checkpoints: &[Pattern],
-    sample_fuel: u64,
+    variant: &Variant,
 ) -> PlannedPolicy {
     let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
     let limits = binding.limits;
@@ -252,7 +286,11 @@ fn planned(
         },
         config: binding.config.clone(),
         samples: manifest.samples.len(),
-        sample_fuel,
+        sample_fuel: variant.note.sample_fuel,
+        isolation: variant.pool.isolation(),
+        snapshot: variant.note.snapshot,
+        plain: variant.note.plain.clone(),
+        unrestorable: variant.note.unrestorable.clone(),
     }
 }
 

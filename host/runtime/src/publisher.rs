@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 
-use crate::compiled::MachineCode;
 use crate::digest::Digest;
 use crate::generation::{Generation, GenerationId, GenerationNumber, Loaded};
 use crate::history::{History, Remembered};
 use crate::loader::Bundle;
-use crate::metrics::SetMetrics;
+use crate::metrics::{InstanceMetrics, SetMetrics};
 use crate::poison;
-use crate::preflight::prepare;
+use crate::pool::Keeper;
+use crate::preflight::{Workshop, prepare};
 use crate::registry::{Handle, Registry};
 use crate::report::{Report, SetError};
 use crate::watcher::WatchState;
@@ -74,7 +74,7 @@ impl std::error::Error for RollbackError {}
 
 /// The one place that publishes.
 pub(crate) struct Publisher {
-    code: MachineCode,
+    workshop: Workshop,
     registry: Registry,
     events: broadcast::Sender<GenerationEvent>,
     /// Where it is written down what is in force, and what the followed folder said last.
@@ -120,12 +120,12 @@ struct Begun {
 
 /// Decides between what the files say and what was in force when the host ended.
 fn begin(
-    code: &MachineCode,
+    workshop: &Workshop,
     files: Result<Bundle, Report>,
     history: Option<&History>,
     remembered: Option<Remembered>,
 ) -> Result<Begun, Report> {
-    let load = |bundle: &Bundle| pollster::block_on(prepare(code, bundle, &[], &|| false));
+    let load = |bundle: &Bundle| pollster::block_on(prepare(workshop, bundle, &[], &|| false));
     let former = || {
         let bundle = Bundle::of_files(history?.files(remembered?.digest)?).ok()?;
         Some((load(&bundle).ok()?, bundle))
@@ -148,17 +148,18 @@ impl Publisher {
     /// Loads the first generation and brings it into force: what the files say, or what was in force when the host ended
     /// where that is newer or better. The second answer is why the files are not in force, where they are not.
     pub(crate) fn open(
-        code: MachineCode,
+        workshop: Workshop,
         files: Result<Bundle, Report>,
         history: Option<History>,
         recorded: Option<GenerationId>,
     ) -> Result<(Publisher, Beginning), Report> {
         let remembered = history.as_ref().and_then(History::recall);
-        let Begun { loaded, bundle, beginning } = begin(&code, files, history.as_ref(), remembered)?;
+        let Begun { loaded, bundle, beginning } = begin(&workshop, files, history.as_ref(), remembered)?;
         let number = number(bundle.digest, remembered, recorded);
-        code.is_in_use();
+        workshop.code.is_in_use();
+        loaded.warm();
         let publisher = Publisher {
-            code,
+            workshop,
             registry: Registry::new(number, Arc::new(loaded)),
             events: broadcast::Sender::new(EVENTS),
             seen: Mutex::new(beginning.seen.as_ref().copied().unwrap_or(bundle.digest)),
@@ -215,7 +216,7 @@ impl Publisher {
     /// Loads a bundle beside the generations that are loaded, and takes over what it has in common with them.
     pub(crate) fn prepare(&self, bundle: &Bundle, overtaken: &dyn Fn() -> bool) -> Result<Loaded, Report> {
         let former: Vec<Arc<Loaded>> = self.kept().iter().map(|generation| Arc::clone(generation.loaded())).collect();
-        pollster::block_on(prepare(&self.code, bundle, &former, overtaken))
+        pollster::block_on(prepare(&self.workshop, bundle, &former, overtaken))
     }
 
     fn bring_into_force(&self, bundle: &Bundle, overtaken: &dyn Fn() -> bool) -> Result<GenerationNumber, Report> {
@@ -232,13 +233,17 @@ impl Publisher {
                 Arc::new(prepared?)
             }
         };
+        // Instances are ready before the first request needs them.
+        loaded.warm();
         let turn = poison::lock(&self.turn);
+        let former = self.in_force();
         if *turn != rollbacks {
+            loaded.rest(former.loaded());
             let message = "there was a rollback while this set was loaded";
             let help = Some("when the set is still meant, publish it again".to_owned());
             return Err(SetError { help, ..SetError::new(&bundle.file, 1, message) }.into());
         }
-        let in_force = self.in_force().id();
+        let in_force = former.id();
         if in_force.digest == bundle.digest {
             return Ok(in_force.number);
         }
@@ -246,6 +251,7 @@ impl Publisher {
         self.keep(bundle);
         self.remember(in_force.number.next(), bundle.digest);
         let generation = self.registry.publish(loaded, None);
+        former.loaded().rest(generation.loaded());
         self.published.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::Published(generation.id()));
         Ok(generation.id().number)
@@ -264,7 +270,10 @@ impl Publisher {
             return Err(RollbackError::InForce(in_force.id().number));
         }
         self.remember(in_force.id().number.next(), wanted.loaded().digest());
+        // Making instances would keep it waiting; the first requests start theirs.
+        wanted.loaded().wake();
         let generation = self.registry.publish(Arc::clone(wanted.loaded()), Some(to));
+        in_force.loaded().rest(generation.loaded());
         *turn += 1;
         let seen = *poison::lock(&self.seen);
         *poison::lock(&self.held) = (seen != wanted.loaded().digest()).then_some(seen);
@@ -273,8 +282,22 @@ impl Publisher {
         Ok(generation.id().number)
     }
 
+    /// What has become of ready instances.
+    pub(crate) fn instances(&self) -> InstanceMetrics {
+        let Keeper { counts, .. } = &*self.workshop.keeper;
+        let budget = self.workshop.keeper.budget();
+        InstanceMetrics {
+            ready: budget.instances() as u64,
+            most: budget.most_instances() as u64,
+            mappings: budget.mappings() as u64,
+            cold: counts.cold.load(Relaxed),
+            repeated: counts.repeated.load(Relaxed),
+            dropped: counts.dropped.load(Relaxed),
+        }
+    }
+
     pub(crate) fn metrics(&self) -> SetMetrics {
-        let code = self.code.counters();
+        let code = self.workshop.code.counters();
         SetMetrics {
             generation: self.in_force().id().number.get(),
             published: self.published.load(Relaxed),

@@ -10,11 +10,11 @@
 //! shard, so that cores share neither a lock nor a count while they judge.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::cores::PerCore;
 use crate::generation::{Generation, GenerationNumber, Loaded};
 use crate::poison;
 
@@ -28,13 +28,9 @@ pub(crate) struct Registry {
     /// A lock because publishers are rare and come one at a time; shards take it once for each generation.
     /// Oldest first; the last is in force.
     kept: Mutex<VecDeque<Arc<Generation>>>,
-    shards: Box<[Shard]>,
+    /// A handle for the threads of each core.
+    shards: PerCore<Mutex<Handle>>,
 }
-
-/// One thread's own handle, or that of a few where there are more threads than shards. Aligned so that neighbours do not
-/// share a cache line.
-#[repr(align(128))]
-struct Shard(Mutex<Handle>);
 
 /// A generation, held for one evaluation or by a shard.
 #[derive(Clone)]
@@ -53,20 +49,17 @@ impl Registry {
     /// A registry with its first generation in force.
     pub(crate) fn new(number: GenerationNumber, first: Arc<Loaded>) -> Registry {
         let first = Arc::new(Generation::new(number, None, first));
-        // The threads of an executor are numbered one after the other, so this many never meet.
-        let shards = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) * 4;
-        let shard = |_| Shard(Mutex::new(Handle(Arc::new(Arc::clone(&first)))));
+        let shard = |_| Mutex::new(Handle(Arc::new(Arc::clone(&first))));
         Registry {
             number: AtomicU64::new(number.get()),
-            shards: (0..shards).map(shard).collect(),
+            shards: PerCore::new(shard),
             kept: Mutex::new(VecDeque::from([first])),
         }
     }
 
     /// The generation in force, for one evaluation.
     pub(crate) fn current(&self) -> Handle {
-        let shard = &self.shards[thread_number() % self.shards.len()];
-        let mut handle = poison::lock(&shard.0);
+        let mut handle = poison::lock(self.shards.own());
         if handle.id().number.get() != self.number.load(Ordering::Acquire) {
             *handle = Handle(Arc::new(self.in_force()));
         }
@@ -101,8 +94,8 @@ impl Registry {
 
     /// A shard that nobody asks would keep a generation loaded for ever.
     fn renew_shards(&self, generation: &Arc<Generation>) {
-        for shard in &self.shards {
-            let mut handle = poison::lock(&shard.0);
+        for shard in self.shards.iter() {
+            let mut handle = poison::lock(shard);
             if handle.id().number < generation.id().number {
                 let former = std::mem::replace(&mut *handle, Handle(Arc::new(Arc::clone(generation))));
                 drop(handle);
@@ -110,13 +103,6 @@ impl Registry {
             }
         }
     }
-}
-
-/// A small number of the calling thread, its own for as long as it lives.
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-    NUMBER.with(|number| *number)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -23,12 +23,16 @@ use crate::instance::Waiting;
 use crate::loader::{Source, load};
 use crate::metrics::{Counters, Metrics, SetMetrics};
 use crate::plan::Plan;
-use crate::preflight::prepare;
+use crate::pool::{Budget, Keeper};
+use crate::preflight::{Workshop, prepare};
 use crate::publisher::{GenerationEvent, Publisher, RollbackError};
 use crate::record::Recorder;
 use crate::report::Report;
 use crate::request::Request;
 use crate::watcher::{Patience, WatchState};
+
+/// Instances kept ready where nobody says how many.
+const READY: usize = 4096;
 
 /// What a runtime is opened with.
 #[derive(Debug, Default)]
@@ -38,6 +42,7 @@ pub struct Builder {
     store: Option<PathBuf>,
     state: Option<PathBuf>,
     patience: Patience,
+    ready: Option<usize>,
 }
 
 /// Why a runtime could not be opened.
@@ -116,16 +121,22 @@ impl Builder {
         Builder { patience: Patience { rescan: every, degraded_rescan, ..self.patience }, ..self }
     }
 
+    /// Most instances that are kept ready, of all policies together; default 4,096. Fewer where the kernel grants this process
+    /// fewer mappings (`vm.max_map_count`). A policy without one starts a fresh instance for each request.
+    pub fn ready_instances(self, most: usize) -> Builder {
+        Builder { ready: Some(most), ..self }
+    }
+
     /// Loads a set and brings it into force, in a thread of its own. Compiling takes about a millisecond a kilobyte of Wasm.
     ///
     /// # Errors
     /// No recorder, no engine, no store, or a set that was refused, with everything that is wrong with it.
     pub async fn open(self, source: Source) -> Result<Runtime, OpenError> {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
-        let Builder { compiler, store, state, patience, .. } = self;
+        let Builder { compiler, store, state, patience, ready, .. } = self;
         let recorded = recorder.last_generation();
         let (publisher, beginning, source) = in_thread(move || {
-            let code = MachineCode::new(Engine::new()?, compiler, store.as_deref())?;
+            let workshop = workshop(compiler, store.as_deref(), ready.unwrap_or(READY))?;
             let history =
                 state.as_deref().map(|state| History::open(state, source.folder())).transpose().map_err(|error| {
                     OpenError::Store(format!(
@@ -133,7 +144,7 @@ impl Builder {
                         state.unwrap_or_default().display()
                     ))
                 })?;
-            let (publisher, beginning) = Publisher::open(code, load(&source), history, recorded)?;
+            let (publisher, beginning) = Publisher::open(workshop, load(&source), history, recorded)?;
             Ok::<_, OpenError>((publisher, beginning, source))
         })
         .await?;
@@ -318,7 +329,7 @@ impl Runtime {
         let Shared { publisher, recorder, counters, followed, .. } = &*self.shared;
         let degraded = |following: Following| following.watch != WatchState::Watching;
         let sets = SetMetrics { watch_degraded: followed.read().is_some_and(degraded), ..publisher.metrics() };
-        Metrics { records: recorder.counters(), sets, ..counters.read() }
+        Metrics { records: recorder.counters(), sets, instances: publisher.instances(), ..counters.read() }
     }
 
     /// Where this host's records go.
@@ -347,9 +358,15 @@ impl Runtime {
 /// # Errors
 /// As [`Builder::open`], but without a recorder.
 pub fn check(source: &Source, compiler: Compiler) -> Result<Plan, OpenError> {
-    let code = MachineCode::new(Engine::new()?, compiler, None)?;
-    let loaded = pollster::block_on(prepare(&code, &load(source)?, &[], &|| false))?;
+    let workshop = workshop(compiler, None, 0)?;
+    let loaded = pollster::block_on(prepare(&workshop, &load(source)?, &[], &|| false))?;
     Ok(loaded.plan().clone())
+}
+
+/// Engine, compiler and keeper of a host with so many ready instances.
+fn workshop(compiler: Compiler, store: Option<&Path>, ready: usize) -> Result<Workshop, OpenError> {
+    let code = MachineCode::new(Engine::new(ready)?, compiler, store)?;
+    Ok(Workshop { code, keeper: Keeper::start(Budget::new(ready)) })
 }
 
 /// Work that would keep an executor's thread from its other tasks. It goes on if nobody waits for it any more.

@@ -76,6 +76,8 @@ pub(crate) struct Binding {
     pub because: Vec<String>,
     /// What one evaluation may use.
     pub limits: Limits,
+    /// What keeps evaluations apart.
+    pub isolation: Isolation,
     /// Capabilities it may use; default: none.
     pub grants: BTreeSet<Grant>,
     /// Its configuration: an object, `{}` by default.
@@ -100,6 +102,7 @@ impl Binding {
             on_failure: OnFailure::default(),
             because: Vec::new(),
             limits: Limits::default(),
+            isolation: Isolation::default(),
             grants: BTreeSet::new(),
             config: serde_json::json!({}),
             place: Place::default(),
@@ -111,6 +114,36 @@ impl Binding {
     /// configuration, or the policy.
     pub(crate) fn config_place(&self, pointer: &str) -> Place {
         self.config_places.as_ref().map_or(self.place, |places| places.nearest(pointer))
+    }
+}
+
+/// What keeps the evaluations of a policy apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Each has an instance that was put back to what it started as; where that is not possible, a fresh one. The default.
+    #[default]
+    Restore,
+    /// Each has a fresh instance, which is dropped afterwards.
+    Fresh,
+    /// An instance is used again as the evaluation before has left it: nothing is kept apart.
+    Reuse,
+}
+
+impl Isolation {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Isolation::Restore => "restore",
+            Isolation::Fresh => "fresh",
+            Isolation::Reuse => "reuse",
+        }
+    }
+}
+
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -4,7 +4,7 @@
 //! `weir_configure(ptr, len) -> 0 or an error text`. What a guest says about its memory is believed once: lengths are
 //! checked before anything is copied, an answer is copied once, and no address outlives the call it came from.
 
-use wasmtime::{Instance, InstancePre, Memory, Module, ModuleExport, Store, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{Instance, InstancePre, Memory, Module, ModuleExport, Store, TypedFunc, Val, WasmParams, WasmResults};
 
 use crate::engine::Running;
 use crate::hostcalls::{HOST_FUNCTIONS, HostSide, MODULE};
@@ -114,6 +114,22 @@ pub(crate) struct Guest {
     instance: Instance,
     memory: Memory,
     alloc: TypedFunc<i32, i32>,
+    evaluate: TypedFunc<(i32, i32), i64>,
+}
+
+/// Where the host may put a guest's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Input {
+    pointer: i32,
+    length: i32,
+}
+
+impl Input {
+    /// The bytes it takes of the guest's memory.
+    pub(crate) fn span(self) -> std::ops::Range<usize> {
+        let start = self.pointer as u32 as usize;
+        start..start + self.length as usize
+    }
 }
 
 impl Guest {
@@ -135,15 +151,16 @@ impl Guest {
         let memory = instance.get_module_export(&mut store, &exports.memory).and_then(|export| export.into_memory());
         let memory = memory.expect("the exports were checked before compiling");
         let alloc = function(&mut store, &instance, &exports.alloc);
-        Ok(Guest { store, running, instance, memory, alloc })
+        let evaluate = function(&mut store, &instance, &exports.evaluate);
+        Ok(Guest { store, running, instance, memory, alloc, evaluate })
     }
 
     /// Hands the policy its configuration.
     pub(crate) async fn configure(&mut self, exports: &Exports, config: &[u8]) -> wasmtime::Result<()> {
         let Some(export) = &exports.configure else { return Ok(()) };
         let configure = function::<(i32, i32), i64>(&mut self.store, &self.instance, export);
-        let input = self.give(config).await?;
-        let answer = self.call(configure, input).await?;
+        let Input { pointer, length } = self.give(config).await?;
+        let answer = call(self.running, &mut self.store, &configure, (pointer, length)).await?;
         if answer == 0 {
             return Ok(());
         }
@@ -154,16 +171,28 @@ impl Guest {
         Err(wasmtime::Error::new(Failure::new(FailureKind::GuestError, why)))
     }
 
-    /// Asks for a verdict; the answer is the guest's bytes, at most `longest` of them.
-    pub(crate) async fn evaluate(
-        &mut self,
-        exports: &Exports,
-        request: &[u8],
-        longest: u64,
-    ) -> wasmtime::Result<Vec<u8>> {
-        let evaluate = function::<(i32, i32), i64>(&mut self.store, &self.instance, &exports.evaluate);
-        let input = self.give(request).await?;
-        let answer = self.call(evaluate, input).await?;
+    /// Where the guest wants an input of this length.
+    pub(crate) async fn allocate(&mut self, length: usize) -> wasmtime::Result<Input> {
+        let length = i32::try_from(length).map_err(|_| bad_output("the input is longer than 2 GiB"))?;
+        Ok(Input { pointer: call(self.running, &mut self.store, &self.alloc, length).await?, length })
+    }
+
+    /// Copies an input to where the guest wants it.
+    pub(crate) fn write(&mut self, input: Input, bytes: &[u8]) -> wasmtime::Result<()> {
+        let written = self.memory.write(&mut self.store, input.pointer as u32 as usize, bytes);
+        written.map_err(|_| {
+            let (size, Input { pointer, length }) = (self.memory.data_size(&self.store), input);
+            bad_output(&format!(
+                "`{ALLOC}({length})` answered {}, which does not fit into {size} bytes",
+                pointer as u32
+            ))
+        })
+    }
+
+    /// Asks for a verdict on an input that is written.
+    pub(crate) async fn judge(&mut self, input: Input, longest: u64) -> wasmtime::Result<Vec<u8>> {
+        let Input { pointer, length } = input;
+        let answer = call(self.running, &mut self.store, &self.evaluate, (pointer, length)).await?;
         self.take(answer, longest)
     }
 
@@ -172,20 +201,26 @@ impl Guest {
         self.memory.data_size(&self.store) as u64
     }
 
-    /// Copies `bytes` to where the guest wants them.
-    async fn give(&mut self, bytes: &[u8]) -> wasmtime::Result<(i32, i32)> {
-        let length = i32::try_from(bytes.len()).map_err(|_| bad_output("the input is longer than 2 GiB"))?;
-        let alloc = self.alloc.clone();
-        let pointer = self.call(alloc, length).await?;
-        let written = self.memory.write(&mut self.store, pointer as u32 as usize, bytes);
-        written.map_err(|_| {
-            let size = self.memory.data_size(&self.store);
-            bad_output(&format!(
-                "`{ALLOC}({length})` answered {}, which does not fit into {size} bytes",
-                pointer as u32
-            ))
-        })?;
-        Ok((pointer, length))
+    /// The guest's memory as it is now.
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.memory.data(&self.store)
+    }
+
+    /// The guest's memory, to be changed where its pages can be written.
+    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
+    }
+
+    /// The value of an exported global.
+    pub(crate) fn global(&mut self, name: &str) -> Option<Val> {
+        let global = self.instance.get_global(&mut self.store, name)?;
+        Some(global.get(&mut self.store))
+    }
+
+    async fn give(&mut self, bytes: &[u8]) -> wasmtime::Result<Input> {
+        let input = self.allocate(bytes.len()).await?;
+        self.write(input, bytes)?;
+        Ok(input)
     }
 
     /// Copies out what an answer of `pointer << 32 | length` names, checked against the memory as it is now.
@@ -194,16 +229,22 @@ impl Guest {
         let span = answer_span(answer, memory.len() as u64, longest).map_err(|why| bad_output(&why))?;
         Ok(memory[span].to_vec())
     }
+}
 
-    async fn call<P, R>(&mut self, function: TypedFunc<P, R>, parameters: P) -> wasmtime::Result<R>
-    where
-        P: WasmParams + Sync,
-        R: WasmResults + Sync,
-    {
-        match self.running {
-            Running::Inline => function.call(&mut self.store, parameters),
-            Running::Fiber => function.call_async(&mut self.store, parameters).await,
-        }
+/// Calls a function, by reference: copies of one share a count with all threads.
+async fn call<P, R>(
+    running: Running,
+    store: &mut Store<HostSide>,
+    function: &TypedFunc<P, R>,
+    parameters: P,
+) -> wasmtime::Result<R>
+where
+    P: WasmParams + Sync,
+    R: WasmResults + Sync,
+{
+    match running {
+        Running::Inline => function.call(store, parameters),
+        Running::Fiber => function.call_async(store, parameters).await,
     }
 }
 

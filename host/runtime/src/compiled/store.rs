@@ -1,14 +1,14 @@
 //! Machine code on disk, for one user of one machine.
 //!
-//! An entry is a file named after the module's digest and the engine's settings: code, and at its end a keyed hash over
-//! name and code. After an upgrade of the engine the names differ, so nothing of the old store is ever looked at. Entries
+//! An entry is a file named after what it is the code of and the engine's settings: code, a note of its owner's, the length
+//! of the note, and at its end a keyed hash over name and all of it. After an upgrade of the engine the names differ, so nothing of the old store is ever looked at. Entries
 //! are written whole under another name and renamed, so readers and writers need no lock and a crash leaves nothing half.
 //! What is too old to keep goes first when the folder has reached its size.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -17,6 +17,8 @@ use crate::digest::Digest;
 
 /// Length of a keyed hash and of its key.
 const KEY: usize = 32;
+/// Bytes of the length of a note.
+const LENGTH: usize = 8;
 const KEY_FILE: &str = "key";
 const EXTENSION: &str = "code";
 /// Bytes the folder may have.
@@ -88,8 +90,8 @@ impl Store {
         Ok(Store { folder: folder.to_owned(), key, engine, most_bytes: MOST_BYTES })
     }
 
-    /// The authenticated file of a module's code; none where there is none.
-    pub(super) fn find(&self, digest: &Digest) -> io::Result<Option<File>> {
+    /// The authenticated file of an entry's code and its note; none where there is none.
+    pub(super) fn find(&self, digest: &Digest) -> io::Result<Option<(File, Vec<u8>)>> {
         let name = self.name(digest);
         let path = self.folder.join(&name);
         let opened = OpenOptions::new().read(true).custom_flags(no_follow()).open(&path);
@@ -102,13 +104,19 @@ impl Store {
             // It would be refused again every time. Somebody may have replaced it meanwhile, which costs one compilation.
             fs::remove_file(&path)?;
         }
-        checked?;
+        let note = checked?;
         // What is used stays.
         file.set_modified(SystemTime::now())?;
-        Ok(Some(file))
+        Ok(Some((file, note)))
     }
 
-    fn check(&self, name: &str, file: &mut File) -> io::Result<()> {
+    /// Whether there is an entry, authentic or not.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        fs::symlink_metadata(self.folder.join(self.name(digest))).is_ok()
+    }
+
+    /// Authenticates an entry; the answer is its note.
+    fn check(&self, name: &str, file: &mut File) -> io::Result<Vec<u8>> {
         let metadata = file.metadata()?;
         if !metadata.is_file() || own(&metadata).is_err() || metadata.len() > LARGEST_ENTRY {
             return Err(io::Error::other("not an entry of ours"));
@@ -126,21 +134,29 @@ impl Store {
         let mut hash = [0; KEY];
         file.read_exact(&mut hash)?;
         // The comparison of these hashes takes the same time wherever they differ.
-        if hasher.finalize() == blake3::Hash::from_bytes(hash) {
-            Ok(())
-        } else {
-            Err(io::Error::other("changed since it was written"))
+        if hasher.finalize() != blake3::Hash::from_bytes(hash) {
+            return Err(io::Error::other("changed since it was written"));
         }
+        let mut noted = [0; LENGTH];
+        let end = length.checked_sub(LENGTH as u64).ok_or_else(|| io::Error::other("cut off"))?;
+        file.read_exact_at(&mut noted, end)?;
+        let noted = u64::from_le_bytes(noted);
+        let mut note = vec![0; noted as usize];
+        file.read_exact_at(&mut note, end - noted)?;
+        Ok(note)
     }
 
-    /// Keeps a module's code.
-    pub(super) fn keep(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
+    /// Keeps code with a note.
+    pub(super) fn keep(&self, digest: &Digest, code: &[u8], note: &[u8]) -> io::Result<()> {
         let name = self.name(digest);
-        let hash = self.hasher(&name).update(code).finalize();
+        let noted = (note.len() as u64).to_le_bytes();
+        let hash = self.hasher(&name).update(code).update(note).update(&noted).finalize();
         self.make_room(code.len() as u64)?;
         let temporary = Temporary::new(&self.folder)?;
         let mut file = &temporary.file;
         file.write_all(code)?;
+        file.write_all(note)?;
+        file.write_all(&noted)?;
         file.write_all(hash.as_bytes())?;
         temporary.rename(&self.folder.join(name))
     }
@@ -284,9 +300,11 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_by_the_same_engine_only() {
         let folder = tempfile::tempdir().unwrap();
-        store(folder.path()).keep(&Digest::of(b"m"), b"code").unwrap();
+        store(folder.path()).keep(&Digest::of(b"m"), b"code", b"note").unwrap();
         let entry = found(&store(folder.path()), b"m").unwrap();
-        assert_eq!((&entry[..4], entry.len()), (&b"code"[..], 4 + KEY));
+        assert_eq!((&entry[..8], entry.len()), (&b"codenote"[..], 8 + LENGTH + KEY));
+        let note = store(folder.path()).find(&Digest::of(b"m")).unwrap().map(|(_, note)| note);
+        assert_eq!(note.as_deref(), Some(&b"note"[..]));
         assert!(found(&store(folder.path()), b"other").is_none());
         let upgraded = Store { engine: 8, ..store(folder.path()) };
         assert!(found(&upgraded, b"m").is_none(), "an upgrade voids the store");
@@ -310,10 +328,10 @@ mod tests {
             },
         ];
         for (case, spoil) in spoil.iter().enumerate() {
-            store.keep(&digest, b"the code of the module").unwrap();
+            store.keep(&digest, b"the code of the module", b"").unwrap();
             spoil();
             assert!(found(&store, b"m").is_none() && found(&store, b"other").is_none(), "case {case}");
-            store.keep(&digest, b"the code of the module").unwrap();
+            store.keep(&digest, b"the code of the module", b"").unwrap();
             assert!(found(&store, b"m").is_some(), "case {case}: it is replaced");
         }
     }
@@ -322,7 +340,7 @@ mod tests {
     fn another_key_opens_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let first = store(folder.path());
-        first.keep(&Digest::of(b"m"), b"code").unwrap();
+        first.keep(&Digest::of(b"m"), b"code", b"note").unwrap();
         fs::remove_file(first.folder.join(KEY_FILE)).unwrap();
         assert!(found(&store(folder.path()), b"m").is_none());
     }
@@ -346,7 +364,7 @@ mod tests {
         let store = Store { most_bytes: 3_000, ..store(folder.path()) };
         let digest = |number: u8| Digest::of(&[number]);
         for number in 0..10 {
-            store.keep(&digest(number), &[number; 800]).unwrap();
+            store.keep(&digest(number), &[number; 800], b"").unwrap();
             // The clock of files is coarse.
             let old = SystemTime::now() - Duration::from_secs(100 - u64::from(number));
             File::open(store.folder.join(store.name(&digest(number)))).unwrap().set_modified(old).unwrap();
@@ -354,7 +372,7 @@ mod tests {
         }
         let entries = fs::read_dir(&store.folder).unwrap().map(|entry| entry.unwrap());
         let bytes: u64 = entries.map(|entry| entry.metadata().unwrap().len()).sum();
-        assert!(bytes <= 3_000 + KEY as u64, "{bytes}");
+        assert!(bytes <= 3_000 + (KEY + LENGTH) as u64, "{bytes}");
     }
 
     #[test]
@@ -365,7 +383,7 @@ mod tests {
                 scope.spawn(|| {
                     let store = store(folder.path());
                     for round in 0..50u8 {
-                        store.keep(&Digest::of(&[round % 5]), &vec![round % 5; 10_000]).unwrap();
+                        store.keep(&Digest::of(&[round % 5]), &vec![round % 5; 10_000], b"").unwrap();
                         assert!(found(&store, &[round % 5]).is_some());
                     }
                 });

@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::reader::{Errors, Table, Value, Word, assign};
 use super::scope::{is_checkpoint_name, is_checkpoint_pattern, is_free_name, is_policy_name, path_fault};
 use super::{
-    Binding, Checkpoint, Class, Durability, Grant, Mode, OnFailure, Pattern, Set, System, Tenant, WhenRecordFails,
-    WhenUnbound, config, limits,
+    Binding, Checkpoint, Class, Durability, Grant, Isolation, Mode, OnFailure, Pattern, Set, System, Tenant,
+    WhenRecordFails, WhenUnbound, config, limits,
 };
 use crate::report::SetError;
 use crate::text::{quoted, suggestion};
@@ -175,6 +175,7 @@ fn binding(errors: &mut Errors<'_>, value: Value<'_>) -> Binding {
     assign(&mut binding.on_failure, table.get("on_failure").and_then(|value| on_failure(errors, value)));
     assign(&mut binding.because, table.get("because").and_then(|value| value.texts(errors)));
     assign(&mut binding.limits, table.get("limits").and_then(|value| limits::read(errors, value)));
+    assign(&mut binding.isolation, table.get("isolation").and_then(|value| value.word(errors)));
     let grants = table.get("grants").and_then(|value| value.list(errors)).unwrap_or_default();
     binding.grants = grants.into_iter().filter_map(|value| value.word(errors)).collect();
     if let Some((json, places)) = table.get("config").and_then(|value| config::read(errors, value)) {
@@ -292,6 +293,11 @@ impl Word for Effect {
 impl Word for Mode {
     const WORDS: &'static [(&'static str, Self)] =
         &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
+}
+
+impl Word for Isolation {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("restore", Isolation::Restore), ("fresh", Isolation::Fresh), ("reuse", Isolation::Reuse)];
 }
 
 impl Word for Grant {

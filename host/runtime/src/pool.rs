@@ -1,0 +1,329 @@
+//! Ready instances of one policy: leased, called, put back, and dropped when they cannot be.
+//!
+//! ```text
+//!            ┌ idle ─► lease ─► call ─► put back ─► idle            the usual way: no system call, one core's own lock
+//! request ───┤ nothing idle: start one here, counted as cold
+//!            └ not restorable, too long, out of favour: a fresh instance, dropped afterwards
+//!
+//! trapped, out of a limit, grown, abandoned ─► dropped, and the keeper makes another
+//! stored to a protected page ─► dropped, judged again in a fresh instance, whose pages are learned
+//! ```
+//!
+//! Parts: [`budget`] how many may be ready in a host, [`keeper`] who makes them off a request's path, [`favour`] when
+//! keeping instances of a policy is not worth it.
+
+mod budget;
+mod favour;
+mod keeper;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+pub(crate) use self::budget::Budget;
+use self::budget::{Needs, Place};
+use self::favour::Favour;
+pub(crate) use self::keeper::Keeper;
+use crate::abi::core::Guest;
+use crate::cores::PerCore;
+use crate::instance::{Asked, Deadline, Run, Template, Waiting};
+use crate::poison;
+use crate::restore::{Kept, Layout, differing};
+use crate::set::Isolation;
+
+/// Longest request that is written into a kept instance. What reads more works long enough for a fresh one not to show,
+/// and its pages would be copied back after every short request, too.
+const LONGEST_INPUT: usize = 32 << 10;
+
+/// A policy that can judge, and its ready instances.
+pub(crate) struct Pool {
+    template: Template,
+    isolation: Isolation,
+    /// The newest layout; a lock because it changes when pages are learned. Its version is beside it, to be compared
+    /// without the lock.
+    layout: Mutex<Arc<Layout>>,
+    version: AtomicU32,
+    shards: PerCore<Mutex<Shard>>,
+    /// Whether instances are kept: a generation that is not in force keeps none.
+    awake: AtomicBool,
+    keeper: Arc<Keeper>,
+    /// For the keeper, which does not keep pools alive.
+    me: Weak<Pool>,
+}
+
+/// One core's instances. A lock because threads can be more than cores, and instances are taken from elsewhere when
+/// there are none here.
+#[derive(Default)]
+struct Shard {
+    /// The one used last is on top: its memory is still in the core's cache.
+    idle: Vec<Idle>,
+    favour: Favour,
+}
+
+struct Idle {
+    instance: Box<Instance>,
+    since: Instant,
+}
+
+/// A kept instance and its place in the budget.
+struct Instance {
+    guest: Held,
+    _place: Place,
+}
+
+enum Held {
+    /// Put back after each call.
+    Restored(Kept),
+    /// Never put back: what an evaluation leaves stays.
+    Reused(Box<Guest>),
+}
+
+impl Pool {
+    /// A policy's pool, without an instance yet. `layout` says what its evaluations write; without one nothing is kept,
+    /// unless its instances are reused.
+    pub(crate) fn new(
+        template: Template,
+        isolation: Isolation,
+        layout: Option<Layout>,
+        keeper: Arc<Keeper>,
+    ) -> Arc<Pool> {
+        let isolation = match (isolation, &layout) {
+            (Isolation::Restore, None) => Isolation::Fresh,
+            (isolation, _) => isolation,
+        };
+        let layout = layout.unwrap_or_else(|| Layout::closed(&[]));
+        Arc::new_cyclic(|me| Pool {
+            template,
+            isolation,
+            version: AtomicU32::new(layout.version),
+            layout: Mutex::new(Arc::new(layout)),
+            shards: PerCore::new(|_| Mutex::default()),
+            awake: AtomicBool::new(false),
+            keeper,
+            me: Weak::clone(me),
+        })
+    }
+
+    pub(crate) fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// How evaluations are kept apart, which may be less than what was asked for.
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Judges one request. Dropping the future ends the guest.
+    pub(crate) async fn run(&self, request: &[u8], waiting: Waiting) -> Run {
+        let deadline = Deadline::begin(self.template.limits(), waiting);
+        let Some(mut lease) = self.lease(request.len(), deadline).await else {
+            return self.template.run(request, deadline).await;
+        };
+        match lease.ask(request, deadline).await {
+            Asked::Answered(run) => run,
+            Asked::Stopped(run) => lease.repeat(run, request, deadline).await,
+        }
+    }
+
+    /// An instance for one call; none where a fresh one is to be used.
+    async fn lease(&self, length: usize, deadline: Deadline) -> Option<Lease<'_>> {
+        if self.isolation == Isolation::Fresh || length > LONGEST_INPUT || !self.awake.load(Ordering::Relaxed) {
+            return None;
+        }
+        let place = self.shards.place();
+        let idle = {
+            let mut shard = poison::lock(self.shards.at(place));
+            if !shard.favour.lets() {
+                return None;
+            }
+            shard.idle.pop()
+        };
+        let instance = match idle.or_else(|| self.elsewhere(place)) {
+            Some(idle) => idle.instance,
+            None => {
+                let instance = self.make(deadline).await?;
+                self.keeper.counts.cold.fetch_add(1, Ordering::Relaxed);
+                instance
+            }
+        };
+        Some(Lease { pool: self, place, instance: Some(instance), clean: false, since: deadline.started() })
+    }
+
+    /// An instance of another core that has nothing to do. It stays with who took it.
+    fn elsewhere(&self, place: usize) -> Option<Idle> {
+        let others = (1..self.shards.len()).map(|step| (place + step) % self.shards.len());
+        others.filter_map(|other| self.shards.at(other).try_lock().ok()?.idle.pop()).next()
+    }
+
+    /// Starts an instance; none where the budget is spent or the machine has no more for it.
+    async fn make(&self, deadline: Deadline) -> Option<Box<Instance>> {
+        let layout = self.layout();
+        let needs = Needs { mappings: layout.mappings(), fiber: self.template.is_fiber() };
+        let Some(place) = self.keeper.budget().take(needs) else {
+            self.keeper.make_room();
+            return None;
+        };
+        // What keeps it from starting is told by the fresh instance that is tried next.
+        let guest = self.template.start(deadline).await.ok()?;
+        let guest = match self.isolation {
+            Isolation::Reuse => Held::Reused(Box::new(guest)),
+            _ => Held::Restored(Kept::new(guest, layout).ok()?),
+        };
+        Some(Box::new(Instance { guest, _place: place }))
+    }
+
+    fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&poison::lock(&self.layout))
+    }
+
+    /// Opens more pages for all instances, as they come home. `image` is what every evaluation starts from.
+    fn learn(&self, pages: &[usize], image: &[u8]) {
+        let mut layout = poison::lock(&self.layout);
+        if let Some(more) = layout.with(pages, image) {
+            self.version.store(more.version, Ordering::Relaxed);
+            *layout = Arc::new(more);
+        }
+    }
+
+    /// Begins to keep instances, and makes the first ones: one for each core, or one for all where the budget is short.
+    pub(crate) fn warm(&self) {
+        self.wake();
+        let each = self.keeper.budget().spares(self.shards.len());
+        (0..if each { self.shards.len() } else { 1 }).for_each(|place| self.fill(place));
+    }
+
+    /// Begins to keep instances.
+    pub(crate) fn wake(&self) {
+        if self.isolation != Isolation::Fresh && !self.awake.swap(true, Ordering::Relaxed) {
+            self.keeper.meet(Weak::clone(&self.me));
+        }
+    }
+
+    /// Makes an instance where there is none.
+    fn fill(&self, place: usize) {
+        if !self.awake.load(Ordering::Relaxed) || !poison::lock(self.shards.at(place)).idle.is_empty() {
+            return;
+        }
+        let deadline = Deadline::begin(self.template.limits(), Waiting::Nobody);
+        if let Some(instance) = pollster::block_on(self.make(deadline)) {
+            self.bring_home(place, Idle { instance, since: Instant::now() });
+        }
+    }
+
+    fn bring_home(&self, place: usize, idle: Idle) {
+        let mut shard = poison::lock(self.shards.at(place));
+        if self.awake.load(Ordering::Relaxed) {
+            shard.idle.push(idle);
+        }
+    }
+
+    /// Stops keeping instances: what is idle is dropped now, what is leased when it comes home.
+    pub(crate) fn rest(&self) {
+        self.awake.store(false, Ordering::Relaxed);
+        self.drop_idle(usize::MAX, |_| true);
+    }
+
+    /// Drops up to `most` idle instances that `old` says it of, those used longest ago first in each shard.
+    fn drop_idle(&self, most: usize, old: impl Fn(Instant) -> bool) -> usize {
+        let mut dropped = Vec::new();
+        for shard in self.shards.iter() {
+            let mut shard = poison::lock(shard);
+            let count = shard.idle.iter().take(most - dropped.len()).take_while(|idle| old(idle.since)).count();
+            dropped.extend(shard.idle.drain(..count));
+        }
+        // Dropping takes system calls, and no shard waits for them.
+        dropped.len()
+    }
+
+    /// When one of its idle instances was used last; none where there is none.
+    fn used(&self) -> Option<Instant> {
+        let last = |shard: &Mutex<Shard>| poison::lock(shard).idle.iter().map(|idle| idle.since).max();
+        self.shards.iter().filter_map(last).max()
+    }
+}
+
+/// An instance for one call. Dropped halfway, the instance goes, too.
+struct Lease<'a> {
+    pool: &'a Pool,
+    /// The shard it comes home to.
+    place: usize,
+    /// Taken when the lease ends.
+    instance: Option<Box<Instance>>,
+    /// Whether the call has ended in a way that can be put back.
+    clean: bool,
+    since: Instant,
+}
+
+impl Lease<'_> {
+    async fn ask(&mut self, request: &[u8], deadline: Deadline) -> Asked {
+        let template = &self.pool.template;
+        let Instance { guest, .. } = self.instance.as_deref_mut().expect("a lease has its instance until it ends");
+        let (asked, grown) = match guest {
+            Held::Restored(kept) => {
+                let (guest, layout) = kept.parts();
+                let asked = template.ask(guest, request, deadline, |input| layout.takes(input)).await;
+                (asked, kept.has_grown())
+            }
+            Held::Reused(guest) => (template.ask(guest, request, deadline, |_| true).await, false),
+        };
+        self.clean = !grown && matches!(&asked, Asked::Answered(Run { answer: Ok(_), .. }));
+        asked
+    }
+
+    /// Judges again in a fresh instance, as if there had been no first time, and learns the pages it writes.
+    /// A reused instance knows what nobody can repeat: what it said stands.
+    async fn repeat(mut self, said: Option<Run>, request: &[u8], deadline: Deadline) -> Run {
+        let Pool { template, keeper, .. } = self.pool;
+        let instance = self.instance.as_deref_mut().expect("a lease has its instance until it ends");
+        let kept = match (&mut instance.guest, said) {
+            (Held::Restored(kept), _) => kept,
+            (Held::Reused(_), Some(run)) => return run,
+            (Held::Reused(_), None) => return template.run(request, deadline).await,
+        };
+        keeper.counts.repeated.fetch_add(1, Ordering::Relaxed);
+        if kept.has_grown() {
+            return template.run(request, deadline).await;
+        }
+        // Its open pages are put back and the others never changed: this is the image.
+        kept.put_back();
+        let (run, pages) = template
+            .run_and_look(request, deadline, |guest| {
+                (guest.memory().len() == kept.memory().len()).then(|| differing(guest.memory(), kept.memory()))
+            })
+            .await;
+        if let Some(pages) = pages.flatten().filter(|_| run.answer.is_ok()) {
+            self.pool.learn(&pages, kept.memory());
+        }
+        run
+    }
+
+    /// Puts the instance back and brings it home; none where it cannot be.
+    fn end(&mut self) -> Option<()> {
+        let mut instance = self.instance.take()?;
+        if !self.clean {
+            return None;
+        }
+        if let Held::Restored(kept) = &mut instance.guest {
+            kept.put_back();
+            if kept.layout().version != self.pool.version.load(Ordering::Relaxed) {
+                kept.renew(self.pool.layout()).ok()?;
+            }
+        }
+        let mut shard = poison::lock(self.pool.shards.at(self.place));
+        shard.favour.kept();
+        if self.pool.awake.load(Ordering::Relaxed) {
+            shard.idle.push(Idle { instance, since: self.since });
+        }
+        Some(())
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.end().is_none() {
+            self.pool.keeper.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            poison::lock(self.pool.shards.at(self.place)).favour.lost();
+            self.pool.keeper.refill(Weak::clone(&self.pool.me), self.place);
+        }
+    }
+}

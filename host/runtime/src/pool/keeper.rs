@@ -1,0 +1,130 @@
+//! Makes instances off a request's path, and drops those that nobody uses.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::{Budget, Pool};
+
+/// Orders that may wait. What finds no room is not done: the next call that misses an instance starts one itself.
+const ORDERS: usize = 1024;
+/// An instance that was not used for so long is dropped, unless it is its policy's last.
+const UNUSED: Duration = Duration::from_secs(60);
+
+/// What was used within this time is at work.
+const AT_WORK: Duration = Duration::from_secs(1);
+
+/// A thread that keeps the pools of a host in order. It ends with its last owner.
+pub(crate) struct Keeper {
+    budget: Arc<Budget>,
+    orders: SyncSender<Order>,
+    pub(crate) counts: Counts,
+}
+
+/// What has happened to kept instances; all of it is rare.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Calls that found no instance ready and started one.
+    pub(crate) cold: AtomicU64,
+    /// Evaluations that were begun again because they stored to a protected page.
+    pub(crate) repeated: AtomicU64,
+    /// Instances that could not be put back.
+    pub(crate) dropped: AtomicU64,
+}
+
+enum Order {
+    /// A pool that keeps instances from now on.
+    Meet(Weak<Pool>),
+    /// An instance is missing in a shard.
+    Refill(Weak<Pool>, usize),
+    /// The budget is spent.
+    MakeRoom,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    pub(crate) fn start(budget: Arc<Budget>) -> Arc<Keeper> {
+        let (orders, inbox) = sync_channel(ORDERS);
+        let most = budget.most_instances();
+        let work = move || Rounds { inbox, pools: Vec::new(), most }.go();
+        std::thread::Builder::new().name("weir-keeper".into()).spawn(work).expect("a host can start one more thread");
+        Arc::new(Keeper { budget, orders, counts: Counts::default() })
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    pub(super) fn meet(&self, pool: Weak<Pool>) {
+        // A pool the keeper has not met keeps its unused instances: that is all that is lost.
+        let _ = self.orders.try_send(Order::Meet(pool));
+    }
+
+    pub(super) fn refill(&self, pool: Weak<Pool>, place: usize) {
+        let _ = self.orders.try_send(Order::Refill(pool, place));
+    }
+
+    pub(super) fn make_room(&self) {
+        let _ = self.orders.try_send(Order::MakeRoom);
+    }
+}
+
+struct Rounds {
+    inbox: Receiver<Order>,
+    pools: Vec<Weak<Pool>>,
+    /// Instances the host may have.
+    most: usize,
+}
+
+impl Rounds {
+    fn go(mut self) {
+        let mut looked = Instant::now();
+        loop {
+            match self.inbox.recv_timeout(UNUSED) {
+                Ok(Order::Meet(pool)) => self.pools.push(pool),
+                Ok(Order::Refill(pool, place)) => {
+                    if let Some(pool) = pool.upgrade() {
+                        pool.fill(place);
+                    }
+                }
+                Ok(Order::MakeRoom) => self.make_room(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if looked.elapsed() >= UNUSED {
+                looked = Instant::now();
+                self.shrink();
+            }
+        }
+    }
+
+    /// Pools that still exist.
+    fn alive(&mut self) -> Vec<Arc<Pool>> {
+        self.pools.retain(|pool| pool.strong_count() > 0);
+        self.pools.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn shrink(&mut self) {
+        for pool in self.alive() {
+            let Some(used) = pool.used() else { continue };
+            // The one used last stays, however long ago that was.
+            pool.drop_idle(usize::MAX, |since| since < used && since.elapsed() > UNUSED);
+        }
+    }
+
+    /// Takes a sixteenth of the budget from whoever used theirs longest ago. Where all are at work, nothing is taken: the
+    /// others run in fresh instances, which is cheaper than making theirs again and again.
+    fn make_room(&mut self) {
+        let mut pools: Vec<(Option<Instant>, Arc<Pool>)> =
+            self.alive().into_iter().map(|pool| (pool.used(), pool)).collect();
+        pools.sort_by_key(|(used, _)| *used);
+        let mut wanted = self.most.div_ceil(16);
+        for (_, pool) in pools {
+            if wanted == 0 {
+                break;
+            }
+            wanted -= pool.drop_idle(wanted, |since| since.elapsed() > AT_WORK);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! From a module to a policy that can judge: configured, trained, snapshotted, and ready to be restored.
+//!
+//! ```text
+//! module ─► instrumented ─► compiled ─► started, configured: says A to its samples
+//!                                    └► started, configured, trained with its samples ─► snapshot
+//! snapshot ─► restorable ─► compiled ─► started: says B to its samples, A = B or refused ─► pages learned
+//! ```
+//!
+//! Whatever cannot be done is left out, and the reason is kept for whoever asks: without a snapshot a policy is configured
+//! at each start; without a layout its instances are not kept.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::Module;
+
+use super::Fault;
+use super::samples::{self, Said, Sample};
+use super::shelf::Shelf;
+use crate::abi::core::Guest;
+use crate::compiled::{Blank, MachineCode};
+use crate::digest::Digest;
+use crate::inspect::{Inspection, validate};
+use crate::instance::{Asked, Deadline, Run, Template, Waiting};
+use crate::manifest::Manifest;
+use crate::request::{Request, RequestLimits};
+use crate::restore::{self, Layout, differing};
+use crate::rewrite::restorable;
+use crate::set::Binding;
+use crate::snapshot::{Instrumented, instrument};
+use crate::system::Case;
+use crate::variant::Note;
+
+/// Longest time that pages are learned for while a set is loaded.
+const LEARNING: Duration = Duration::from_millis(100);
+
+/// What a variant is made from.
+pub(super) struct Order<'a> {
+    pub(super) code: &'a MachineCode,
+    pub(super) binding: &'a Binding,
+    pub(super) wasm: &'a [u8],
+    pub(super) facts: &'a Inspection,
+    /// Whether the module was validated now.
+    pub(super) validated: bool,
+    pub(super) manifest: &'a Manifest,
+    /// The configuration as the guest is given it, and its digest.
+    pub(super) config: &'a str,
+    pub(super) digest: Digest,
+}
+
+/// What a variant's pool is made of, and what is known of it.
+pub(super) struct Finished {
+    pub(super) template: Template,
+    pub(super) layout: Option<Layout>,
+    pub(super) note: Note,
+    /// The code it began with, where that was needed.
+    pub(super) blank: Option<Blank>,
+}
+
+impl Order<'_> {
+    /// The name of this variant among stored notes.
+    fn key(&self) -> Digest {
+        let Binding { limits, grants, .. } = self.binding;
+        let grants: Vec<&str> = grants.iter().map(|grant| grant.as_str()).collect();
+        Digest::of(format!("variant {} {} {limits:?} {grants:?}", self.facts.digest, self.digest).as_bytes())
+    }
+
+    /// The variant as it was made before, on this machine.
+    pub(super) async fn stored(&self, shelf: &mut Shelf<'_>) -> Option<Finished> {
+        let note: Note = serde_json::from_slice(&shelf.note(&self.key())?).ok()?;
+        let module = shelf.find(note.snapshot.as_ref().unwrap_or(&self.facts.digest))?;
+        let template = self.template(&module, note.snapshot.is_none().then_some(self.config)).ok()?;
+        let layout = match &note.unrestorable {
+            Some(_) => None,
+            None => {
+                let image = template.image().await.ok()?;
+                Layout::closed(&image).with(&note.pages, &image)
+            }
+        };
+        Some(Finished { template, layout, note, blank: None })
+    }
+
+    /// Makes the variant from nothing but its module.
+    pub(super) async fn make(&self, shelf: &mut Shelf<'_>) -> Result<Finished, Fault> {
+        if !self.validated {
+            validate(self.wasm).map_err(Fault::Policy)?;
+        }
+        let instrumented = instrument(self.wasm, self.facts);
+        let wasm = instrumented.as_ref().map_or(self.wasm, |instrumented| &instrumented.wasm);
+        let module = shelf.code(&self.facts.digest, wasm).map_err(Fault::Compile)?;
+        let plain = self.template(&module, Some(self.config)).map_err(Fault::Policy)?;
+        let started = plain.start(Deadline::begin(plain.limits(), Waiting::Nobody)).await;
+        drop(started.map_err(|run| Fault::Policy(format!("cannot be started: {}", failure(run))))?);
+        let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
+        let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
+        let snapshot = match instrumented {
+            Ok(instrumented) => self.snapshot(&plain, &instrumented, &samples, &said, shelf).await,
+            Err(why) => Err(Fault::Snapshot(why)),
+        };
+        let (template, layout, note) = match snapshot {
+            Ok(finished) => finished,
+            Err(Fault::Snapshot(why)) => {
+                let unrestorable = Some("there is no snapshot to put it back to".to_owned());
+                let note = Note { plain: Some(why), unrestorable, sample_fuel: said.fuel, ..Note::default() };
+                (plain, None, note)
+            }
+            Err(fault) => return Err(fault),
+        };
+        let written = serde_json::to_vec(&note).expect("a note always serialises into memory");
+        shelf.write_down(&self.key(), &written);
+        Ok(Finished { template, layout, note, blank: Some(Blank(module)) })
+    }
+
+    /// The same policy, starting as it is when it is configured and trained.
+    async fn snapshot(
+        &self,
+        plain: &Template,
+        instrumented: &Instrumented<'_>,
+        samples: &[Sample],
+        before: &Said,
+        shelf: &mut Shelf<'_>,
+    ) -> Result<(Template, Option<Layout>, Note), Fault> {
+        let (snapshot, untrained) = self.trained(plain, instrumented, samples).await.map_err(Fault::Snapshot)?;
+        let (wasm, unrestorable) = match restorable(&snapshot) {
+            Ok(wasm) => (wasm, None),
+            Err(why) => (snapshot, Some(why)),
+        };
+        let digest = Digest::of(&wasm);
+        let module = shelf.code(&digest, &wasm).map_err(Fault::snapshot)?;
+        let template = self.template(&module, None).map_err(Fault::Snapshot)?;
+        let after = samples::judge(&template, self.manifest, samples).await.map_err(trained_away)?;
+        if let Some(index) = before.differs(&after) {
+            return Err(trained_away(format!("sample {index} of its manifest: another verdict")));
+        }
+        let learned = match unrestorable {
+            Some(why) => Err(why),
+            None => self.learn(&template, samples).await,
+        };
+        let (layout, unrestorable) = match learned {
+            Ok(layout) => (Some(layout), None),
+            Err(why) => (None, Some(why)),
+        };
+        let pages = layout.iter().flat_map(Layout::pages).collect();
+        let note = Note { snapshot: Some(digest), plain: untrained, unrestorable, sample_fuel: after.fuel, pages };
+        Ok((template, layout, note))
+    }
+
+    /// The module that starts as an instance that has judged all samples, or none of them, with the reason.
+    async fn trained(
+        &self,
+        plain: &Template,
+        instrumented: &Instrumented<'_>,
+        samples: &[Sample],
+    ) -> Result<(Vec<u8>, Option<String>), String> {
+        let begin = || Deadline::begin(plain.limits(), Waiting::Nobody);
+        let mut guest = plain.start(begin()).await.map_err(failure)?;
+        for (index, sample) in samples.iter().enumerate() {
+            let asked = plain.ask(&mut guest, &sample.given, begin(), |_| true).await;
+            if !matches!(asked, Asked::Answered(Run { answer: Ok(_), .. })) {
+                let mut guest = plain.start(begin()).await.map_err(failure)?;
+                let why = format!("not trained: it does not judge sample {index} after the ones before");
+                return Ok((instrumented.snapshot(&mut guest)?, Some(why)));
+            }
+        }
+        Ok((instrumented.snapshot(&mut guest)?, None))
+    }
+
+    /// The pages that samples and some requests of our own make an evaluation write. What real requests write beyond is
+    /// learned from them.
+    async fn learn(&self, template: &Template, samples: &[Sample]) -> Result<Layout, String> {
+        if !restore::is_possible() {
+            return Err("this machine cannot protect pages".to_owned());
+        }
+        let image = template.image().await.map_err(|failure| failure.to_string())?;
+        let probes = self.probes();
+        let requests = samples.iter().map(|sample| &sample.given).chain(&probes);
+        let (mut layout, mut too_many) = (Layout::closed(&image), false);
+        let started = Instant::now();
+        for request in requests.take_while(|_| started.elapsed() < LEARNING) {
+            let deadline = Deadline::begin(template.limits(), Waiting::Caller).at_most(LEARNING);
+            let look =
+                |guest: &mut Guest| (guest.memory().len() == image.len()).then(|| differing(guest.memory(), &image));
+            let (run, pages) = template.run_and_look(request, deadline, look).await;
+            // An evaluation that fails or grows its memory is not one whose instance would be kept.
+            let Some(pages) = pages.flatten().filter(|_| run.answer.is_ok()) else { continue };
+            match layout.with(&pages, &image) {
+                Some(more) => layout = more,
+                None => too_many = true,
+            }
+        }
+        match too_many && layout.pages().next().is_none() {
+            true => Err("its evaluations write more memory than is worth copying back".to_owned()),
+            false => Ok(layout),
+        }
+    }
+
+    /// Plain requests of some sizes.
+    fn probes(&self) -> Vec<Vec<u8>> {
+        const SIZES: [usize; 3] = [200, 1_000, 4_000];
+        let checkpoints = self.binding.checkpoints.iter().flatten().map(|pattern| pattern.to_string());
+        let checkpoints = checkpoints.chain(self.manifest.checkpoints.iter().flatten().cloned());
+        let checkpoint = checkpoints.into_iter().find(|name| !name.contains(['*', '?']));
+        let checkpoint = checkpoint.unwrap_or_else(|| "inference.input".to_owned());
+        let probe = |size: usize| {
+            let text = "some words of a text ".repeat(size / 21);
+            let json = serde_json::json!({
+                "checkpoint": checkpoint,
+                "content": [{"role": "user", "origin": "user", "text": text}],
+            });
+            let request = Request::parse_within(json.to_string().as_bytes(), &RequestLimits::default()).ok()?;
+            Some(self.manifest.reads.cut(&Case { request: &request, system: None }))
+        };
+        SIZES.into_iter().filter_map(probe).collect()
+    }
+
+    fn template(&self, module: &Module, config: Option<&str>) -> Result<Template, String> {
+        let Binding { grants, limits, .. } = self.binding;
+        let engine = Arc::clone(self.code.engine());
+        let template = Template::new(engine, module, grants, *limits, config);
+        template.map_err(|error| format!("cannot be linked: {error:#}"))
+    }
+}
+
+fn failure(run: Run) -> String {
+    run.answer.err().map_or_else(String::new, |failure| failure.to_string())
+}
+
+/// The error of a policy whose snapshot judges otherwise than the policy itself.
+fn trained_away(why: String) -> Fault {
+    let cause = "after it has judged its samples once, it judges them otherwise";
+    Fault::Policy(format!("{cause}: {why}; an evaluation must not depend on the ones before"))
+}

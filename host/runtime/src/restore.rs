@@ -1,0 +1,235 @@
+//! A kept instance, put back after each call: learned pages are copied back, all others cannot be written.
+//!
+//! ```text
+//! image      ████████████████████████████████   what every evaluation starts from
+//! protected  ▒▒▒▒▒▒    ▒▒▒▒▒▒▒▒▒▒▒  ▒▒▒▒▒▒▒▒▒   a store here is a trap of the guest: repeat on a fresh instance, learn
+//! open             ████           ██            what evaluations write: copied back after each call
+//! ```
+//!
+//! A call and its reset need no system call and no fault handler. What the pages cannot hold is put back elsewhere or
+//! cannot change: globals are set back by the module itself, tables and segments are never written ([`rewrite`]), and an
+//! instance whose memory has grown is not kept.
+//!
+//! This file and `compiled` are the only ones that say `unsafe`: here, to protect pages.
+//!
+//! [`rewrite`]: crate::rewrite
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rustix::mm::{MprotectFlags, mprotect};
+
+use crate::abi::core::{Guest, Input};
+
+/// What is protected as a whole.
+pub(crate) const PAGE: usize = 4096;
+/// Most pages that are copied back: more would cost what a fresh instance costs.
+const MOST_PAGES: usize = 40;
+
+/// Which pages evaluations write, and what these hold before one begins.
+pub(crate) struct Layout {
+    /// Counts the layouts of one policy.
+    pub(crate) version: u32,
+    /// Bytes of the whole memory.
+    image_bytes: usize,
+    /// The open pages as spans of bytes, in order, apart from each other.
+    open: Box<[Range<usize>]>,
+    /// Their content, one after the other.
+    content: Box<[u8]>,
+}
+
+impl Layout {
+    /// A memory without an open page.
+    pub(crate) fn closed(image: &[u8]) -> Layout {
+        Layout { version: 0, image_bytes: image.len(), open: Box::default(), content: Box::default() }
+    }
+
+    /// The layout with more pages open, of the same image; none where there would be too many.
+    pub(crate) fn with(&self, more: &[usize], image: &[u8]) -> Option<Layout> {
+        let mut pages: Vec<usize> = self.pages().chain(more.iter().copied()).collect();
+        pages.sort_unstable();
+        pages.dedup();
+        if pages.len() > MOST_PAGES {
+            return None;
+        }
+        let mut open: Vec<Range<usize>> = Vec::new();
+        for start in pages.into_iter().map(|page| page * PAGE) {
+            match open.last_mut() {
+                Some(last) if last.end == start => last.end += PAGE,
+                _ => open.push(start..start + PAGE),
+            }
+        }
+        let content = open.iter().flat_map(|span| &image[span.clone()]).copied().collect();
+        Some(Layout { version: self.version + 1, image_bytes: image.len(), open: open.into(), content })
+    }
+
+    /// The open pages.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = usize> {
+        self.open.iter().flat_map(|span| span.start / PAGE..span.end / PAGE)
+    }
+
+    /// Mappings of the kernel that an instance with this layout takes beyond those of its memory: each span of open
+    /// pages splits one.
+    pub(crate) fn mappings(&self) -> usize {
+        2 * self.open.len() + 1
+    }
+
+    /// Whether the host may write an input here. Open spans are apart, so what lies in two of them is not all open.
+    pub(crate) fn takes(&self, input: Input) -> bool {
+        let span = input.span();
+        span.is_empty() || self.open.iter().any(|open| open.start <= span.start && span.end <= open.end)
+    }
+
+    /// The spans between the open ones.
+    fn protected(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = std::iter::once(0).chain(self.open.iter().map(|open| open.end));
+        let ends = self.open.iter().map(|open| open.start).chain([self.image_bytes]);
+        starts.zip(ends).map(|(start, end)| start..end).filter(|span| !span.is_empty())
+    }
+}
+
+/// The pages that differ between two memories of one size.
+pub(crate) fn differing(one: &[u8], other: &[u8]) -> Vec<usize> {
+    let pairs = one.chunks(PAGE).zip(other.chunks(PAGE)).enumerate();
+    pairs.filter(|(_, (one, other))| one != other).map(|(page, _)| page).collect()
+}
+
+/// Whether this machine has what restoring needs.
+pub(crate) fn is_possible() -> bool {
+    cfg!(target_os = "linux") && rustix::param::page_size() == PAGE
+}
+
+/// An instance whose memory is protected but for its open pages.
+///
+/// INVARIANT: while a page is protected nobody but the guest's own code stores to it, and only by plain stores, which the
+/// engine turns into traps. Of the host only [`Kept::put_back`] and the input of a call write, both to open pages alone;
+/// [`Drop`] lifts the protection before the engine takes the memory back.
+pub(crate) struct Kept {
+    guest: Guest,
+    layout: Arc<Layout>,
+    /// In debug builds every reset is compared with it, where that is not too much to compare.
+    #[cfg(debug_assertions)]
+    image: Option<Box<[u8]>>,
+}
+
+impl Kept {
+    /// Protects an instance that has just started.
+    ///
+    /// # Errors
+    /// The kernel does not protect: it has no more mappings for this process.
+    pub(crate) fn new(guest: Guest, layout: Arc<Layout>) -> std::io::Result<Kept> {
+        debug_assert_eq!(guest.memory().len(), layout.image_bytes, "an image is all of the memory");
+        #[cfg(debug_assertions)]
+        let image = (layout.image_bytes <= 1 << 20).then(|| guest.memory().into());
+        let mut kept = Kept {
+            guest,
+            layout,
+            #[cfg(debug_assertions)]
+            image,
+        };
+        for span in Arc::clone(&kept.layout).protected() {
+            kept.protect(span, MprotectFlags::READ)?;
+        }
+        Ok(kept)
+    }
+
+    /// The instance, to be called, and where its memory may be written.
+    pub(crate) fn parts(&mut self) -> (&mut Guest, &Layout) {
+        (&mut self.guest, &self.layout)
+    }
+
+    /// The memory as it is.
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.guest.memory()
+    }
+
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Whether the guest has done what cannot be put back.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.guest.memory_bytes() != self.layout.image_bytes as u64
+    }
+
+    /// Puts the memory back after a call that ended well and did not grow it.
+    pub(crate) fn put_back(&mut self) {
+        let memory = self.guest.memory_mut();
+        let mut content = &*self.layout.content;
+        for span in &self.layout.open {
+            let (pages, rest) = content.split_at(span.len());
+            memory[span.clone()].copy_from_slice(pages);
+            content = rest;
+        }
+        #[cfg(debug_assertions)]
+        if let Some(image) = &self.image {
+            assert!(
+                self.guest.memory() == &**image,
+                "pages {:?} were left behind",
+                differing(self.guest.memory(), image)
+            );
+        }
+    }
+
+    /// Opens what a newer layout of the same policy has open, after the memory was put back.
+    ///
+    /// # Errors
+    /// As for [`Kept::new`].
+    pub(crate) fn renew(&mut self, layout: Arc<Layout>) -> std::io::Result<()> {
+        for span in &layout.open {
+            self.protect(span.clone(), MprotectFlags::READ | MprotectFlags::WRITE)?;
+        }
+        self.layout = layout;
+        Ok(())
+    }
+
+    #[expect(unsafe_code, reason = "pages are protected here and nowhere else")]
+    fn protect(&mut self, span: Range<usize>, flags: MprotectFlags) -> std::io::Result<()> {
+        let pages = &mut self.guest.memory_mut()[span];
+        // SAFETY: the span lies in the linear memory of an instance that this value owns, so it is mapped, and it begins
+        // and ends with a page, since memories and layouts do. Taking the right to write away can only turn a store into
+        // a fault: a store of the guest's code becomes a trap; by the invariant of `Kept` there is no other. Giving it
+        // back restores what the engine had, which maps all of a memory's bytes to be read and written.
+        unsafe { mprotect(pages.as_mut_ptr().cast(), pages.len(), flags) }.map_err(std::io::Error::from)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // The engine is about to reset these pages itself. Merging mappings needs none, so the kernel cannot refuse for
+        // want of them; if it does, the store that comes next ends the process, and nothing goes on with a half-reset memory.
+        let image = 0..self.layout.image_bytes;
+        let _ = self.protect(image, MprotectFlags::READ | MprotectFlags::WRITE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(layout: &Layout) -> Vec<usize> {
+        layout.pages().collect()
+    }
+
+    #[test]
+    fn layouts_grow_and_hold_what_the_image_holds() {
+        let image: Vec<u8> = (0..16 * PAGE).map(|at| (at / PAGE) as u8).collect();
+        let closed = Layout::closed(&image);
+        assert_eq!(closed.protected().collect::<Vec<_>>(), [0..16 * PAGE]);
+        let layout = closed.with(&[3, 1, 4, 1], &image).unwrap();
+        assert_eq!((pages(&layout), layout.version, layout.mappings()), (vec![1, 3, 4], 1, 5));
+        assert_eq!(layout.protected().collect::<Vec<_>>(), [0..PAGE, 2 * PAGE..3 * PAGE, 5 * PAGE..16 * PAGE]);
+        let layout = layout.with(&[0, 15], &image).unwrap();
+        assert_eq!((pages(&layout), layout.version), (vec![0, 1, 3, 4, 15], 2));
+        assert_eq!(layout.content.iter().step_by(PAGE).copied().collect::<Vec<_>>(), [0, 1, 3, 4, 15]);
+        assert!(layout.with(&(0..MOST_PAGES + 1).collect::<Vec<_>>(), &vec![0; 64 * PAGE]).is_none());
+    }
+
+    #[test]
+    fn pages_that_differ_are_found() {
+        let (one, mut other) = (vec![0; 4 * PAGE], vec![0; 4 * PAGE]);
+        other[PAGE - 1] = 1;
+        other[3 * PAGE] = 1;
+        assert_eq!(differing(&one, &other), [0, 3]);
+    }
+}
