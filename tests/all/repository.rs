@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// What each stage of `host/runtime` may import, itself aside. `runtime` knows everything and is left out.
 const IMPORTS: &[(&str, &str)] = &[
+    ("trial", "compiler generation instance loader plan pool preflight request runtime verdict"),
     ("follow", "digest loader poison publisher report watcher"),
     ("publisher", "digest generation history loader metrics poison pool preflight registry report watcher"),
     ("history", "digest generation loader"),
@@ -29,7 +30,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("loader", "digest inspect lock report set"),
     ("lock", "digest report text"),
     ("record", "combine decision digest generation hostcalls journal metrics set verdict"),
-    ("metrics", "decision verdict"),
+    ("metrics", "decision pool verdict"),
     ("permit", "combine decision json verdict"),
     ("decision", "combine digest generation request verdict"),
     ("instance", "abi engine hostcalls set verdict"),

@@ -192,6 +192,11 @@ impl Loaded {
         self.pools().filter(|pool| !still.contains(&Arc::as_ptr(pool))).for_each(|pool| pool.rest());
     }
 
+    /// The policy at a place of the set, those that are off left out.
+    pub(crate) fn policy(&self, place: usize) -> Option<&Policy> {
+        self.policies.get(place)
+    }
+
     pub(crate) fn checkpoint(&self, name: &str) -> Checkpoint {
         self.rules.checkpoint(name)
     }

@@ -52,6 +52,7 @@ mod follow;
 
 // Both.
 mod runtime;
+mod trial;
 mod metrics;
 mod digest;
 mod poison;
@@ -69,9 +70,10 @@ pub use inspect::{Inspection, Item};
 pub use loader::{Source, lock, read_module};
 pub use lock::Lock;
 pub use manifest::Manifest;
-pub use metrics::{InstanceMetrics, Metrics, RecordMetrics, SetMetrics};
+pub use metrics::{Metrics, RecordMetrics, SetMetrics};
 pub use permit::{Denied, Part, Permit};
 pub use plan::{Change, Plan, PlannedLimits, PlannedPolicy};
+pub use pool::InstanceMetrics;
 pub use preflight::inspect;
 pub use publisher::{GenerationEvent, RollbackError};
 pub use record::{Recorder, RecorderError};
@@ -79,6 +81,7 @@ pub use report::{LoadError, Report, SetError};
 pub use request::{Request, RequestError, RequestLimits};
 pub use runtime::{Builder, OpenError, Runtime, check};
 pub use set::Isolation;
+pub use trial::{Called, Trial, TrialOptions};
 pub use verdict::{Edit, Effect, Failure, FailureKind, Finding, Obligation, Quantity, Severity, Verdict};
 pub use watcher::WatchState;
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use serde::Serialize;
 
 use crate::decision::{Decision, PolicyReport};
+use crate::pool::InstanceMetrics;
 use crate::verdict::{Effect, FailureKind};
 
 /// A reading of the counters since the host was opened.
@@ -33,24 +34,6 @@ pub struct Metrics {
     pub sets: SetMetrics,
     /// What has become of the instances that are kept for the next evaluation.
     pub instances: InstanceMetrics,
-}
-
-/// What has become of the instances a host keeps for the next evaluation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct InstanceMetrics {
-    /// Instances that are ready or at work.
-    pub ready: u64,
-    /// Most there may be.
-    pub most: u64,
-    /// Mappings of the kernel that they take, of those it grants a process (`vm.max_map_count`).
-    pub mappings: u64,
-    /// Evaluations that found none ready and started one.
-    pub cold: u64,
-    /// Evaluations that were begun again in a fresh instance, since they wrote where none had written before. It shows in
-    /// their time only.
-    pub repeated: u64,
-    /// Instances that were dropped because they could not be put back: trapped, out of a limit, grown or abandoned.
-    pub dropped: u64,
 }
 
 /// What has become of the sets a host was given.

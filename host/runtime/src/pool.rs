@@ -23,6 +23,7 @@ use std::time::Instant;
 pub(crate) use self::budget::Budget;
 use self::budget::{Needs, Place};
 use self::favour::Favour;
+pub use self::keeper::InstanceMetrics;
 pub(crate) use self::keeper::Keeper;
 use crate::abi::core::Guest;
 use crate::cores::PerCore;
@@ -196,6 +197,15 @@ impl Pool {
     pub(crate) fn wake(&self) {
         if self.isolation != Isolation::Fresh && !self.awake.swap(true, Ordering::Relaxed) {
             self.keeper.meet(Weak::clone(&self.me));
+        }
+    }
+
+    /// Makes so many more instances ready on this core, as far as the budget goes.
+    pub(crate) fn add(&self, more: usize) {
+        for _ in 0..more {
+            let deadline = Deadline::begin(self.template.limits(), Waiting::Nobody);
+            let Some(instance) = pollster::block_on(self.make(deadline)) else { return };
+            self.bring_home(self.shards.place(), Idle { instance, since: Instant::now() });
         }
     }
 

@@ -55,6 +55,8 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
 pub(crate) struct Workshop {
     pub(crate) code: MachineCode,
     pub(crate) keeper: Arc<Keeper>,
+    /// Whether policies become snapshots where they can.
+    pub(crate) snapshots: bool,
 }
 
 /// Why a policy cannot be made.
@@ -179,8 +181,18 @@ impl<'a> Workbench<'a> {
         let config = canonical_json(&binding.config);
         let digest = Digest::of(config.as_bytes());
         let wasm = &self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes").bytes;
-        let (manifest, code) = (&manifest, &self.workshop.code);
-        let order = Order { code, binding, wasm, facts: &facts, validated, manifest, config: &config, digest };
+        let (manifest, Workshop { code, snapshots, .. }) = (&manifest, self.workshop);
+        let order = Order {
+            code,
+            snapshots: *snapshots,
+            binding,
+            wasm,
+            facts: &facts,
+            validated,
+            manifest,
+            config: &config,
+            digest,
+        };
         let variant = self.variant(&order).await.map_err(|fault| match fault {
             Fault::Policy(message) | Fault::Snapshot(message) => Report::from(refused(message)),
             Fault::Compile(error) => {

@@ -9,9 +9,9 @@ use crate::digest::Digest;
 use crate::generation::{Generation, GenerationId, GenerationNumber, Loaded};
 use crate::history::{History, Remembered};
 use crate::loader::Bundle;
-use crate::metrics::{InstanceMetrics, SetMetrics};
+use crate::metrics::SetMetrics;
 use crate::poison;
-use crate::pool::Keeper;
+use crate::pool::InstanceMetrics;
 use crate::preflight::{Workshop, prepare};
 use crate::registry::{Handle, Registry};
 use crate::report::{Report, SetError};
@@ -284,16 +284,7 @@ impl Publisher {
 
     /// What has become of ready instances.
     pub(crate) fn instances(&self) -> InstanceMetrics {
-        let Keeper { counts, .. } = &*self.workshop.keeper;
-        let budget = self.workshop.keeper.budget();
-        InstanceMetrics {
-            ready: budget.instances() as u64,
-            most: budget.most_instances() as u64,
-            mappings: budget.mappings() as u64,
-            cold: counts.cold.load(Relaxed),
-            repeated: counts.repeated.load(Relaxed),
-            dropped: counts.dropped.load(Relaxed),
-        }
+        self.workshop.keeper.metrics()
     }
 
     pub(crate) fn metrics(&self) -> SetMetrics {

@@ -364,9 +364,9 @@ pub fn check(source: &Source, compiler: Compiler) -> Result<Plan, OpenError> {
 }
 
 /// Engine, compiler and keeper of a host with so many ready instances.
-fn workshop(compiler: Compiler, store: Option<&Path>, ready: usize) -> Result<Workshop, OpenError> {
+pub(crate) fn workshop(compiler: Compiler, store: Option<&Path>, ready: usize) -> Result<Workshop, OpenError> {
     let code = MachineCode::new(Engine::new(ready)?, compiler, store)?;
-    Ok(Workshop { code, keeper: Keeper::start(Budget::new(ready)) })
+    Ok(Workshop { code, keeper: Keeper::start(Budget::new(ready)), snapshots: true })
 }
 
 /// Work that would keep an executor's thread from its other tasks. It goes on if nobody waits for it any more.

@@ -1,9 +1,11 @@
 //! Makes instances off a request's path, and drops those that nobody uses.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use super::{Budget, Pool};
 
@@ -19,18 +21,36 @@ const AT_WORK: Duration = Duration::from_secs(1);
 pub(crate) struct Keeper {
     budget: Arc<Budget>,
     orders: SyncSender<Order>,
-    pub(crate) counts: Counts,
+    pub(super) counts: Counts,
+}
+
+/// What has become of the instances a host keeps for the next evaluation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct InstanceMetrics {
+    /// Instances that are ready or at work.
+    pub ready: u64,
+    /// Most there may be.
+    pub most: u64,
+    /// Mappings of the kernel that they take, of those it grants a process (`vm.max_map_count`).
+    pub mappings: u64,
+    /// Evaluations that found none ready and started one.
+    pub cold: u64,
+    /// Evaluations that were begun again in a fresh instance, since they wrote where none had written before. It shows in
+    /// their time only.
+    pub repeated: u64,
+    /// Instances that were dropped because they could not be put back: trapped, out of a limit, grown or abandoned.
+    pub dropped: u64,
 }
 
 /// What has happened to kept instances; all of it is rare.
 #[derive(Default)]
-pub(crate) struct Counts {
+pub(super) struct Counts {
     /// Calls that found no instance ready and started one.
-    pub(crate) cold: AtomicU64,
+    pub(super) cold: AtomicU64,
     /// Evaluations that were begun again because they stored to a protected page.
-    pub(crate) repeated: AtomicU64,
+    pub(super) repeated: AtomicU64,
     /// Instances that could not be put back.
-    pub(crate) dropped: AtomicU64,
+    pub(super) dropped: AtomicU64,
 }
 
 enum Order {
@@ -54,6 +74,18 @@ impl Keeper {
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    pub(crate) fn metrics(&self) -> InstanceMetrics {
+        let Counts { cold, repeated, dropped } = &self.counts;
+        InstanceMetrics {
+            ready: self.budget.instances() as u64,
+            most: self.budget.most_instances() as u64,
+            mappings: self.budget.mappings() as u64,
+            cold: cold.load(Relaxed),
+            repeated: repeated.load(Relaxed),
+            dropped: dropped.load(Relaxed),
+        }
     }
 
     pub(super) fn meet(&self, pool: Weak<Pool>) {

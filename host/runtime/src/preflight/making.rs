@@ -37,6 +37,8 @@ const LEARNING: Duration = Duration::from_millis(100);
 /// What a variant is made from.
 pub(super) struct Order<'a> {
     pub(super) code: &'a MachineCode,
+    /// Whether it may become a snapshot.
+    pub(super) snapshots: bool,
     pub(super) binding: &'a Binding,
     pub(super) wasm: &'a [u8],
     pub(super) facts: &'a Inspection,
@@ -94,6 +96,7 @@ impl Order<'_> {
         let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
         let snapshot = match instrumented {
+            Ok(_) if !self.snapshots => Err(Fault::Snapshot("nobody wants one".to_owned())),
             Ok(instrumented) => self.snapshot(&plain, &instrumented, &samples, &said, shelf).await,
             Err(why) => Err(Fault::Snapshot(why)),
         };

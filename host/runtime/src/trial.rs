@@ -1,0 +1,109 @@
+//! Policies by themselves, to be measured: judged as a host judges them, but nothing is selected, combined or recorded.
+
+use std::time::Duration;
+
+use crate::compiler::Compiler;
+use crate::generation::{Loaded, Policy};
+use crate::instance::{Run, Waiting};
+use crate::loader::{Source, load};
+use crate::plan::Plan;
+use crate::pool::InstanceMetrics;
+use crate::preflight::{Workshop, prepare};
+use crate::request::Request;
+use crate::runtime::{OpenError, workshop};
+use crate::verdict::Failure;
+
+/// The policies of a set, loaded to be measured: what `weir bench` and the figures of this project come from.
+///
+/// There are no decisions here, so nothing can act on what a policy answers.
+pub struct Trial {
+    workshop: Workshop,
+    loaded: Loaded,
+}
+
+/// What one call of one policy came to.
+#[derive(Debug)]
+pub struct Called {
+    /// The guest's own bytes, not decoded.
+    pub answer: Result<Vec<u8>, Failure>,
+    /// Fuel it took.
+    pub fuel: u64,
+    /// Its linear memory at the end, in bytes.
+    pub memory_bytes: u64,
+    /// Time on the clock, waiting included.
+    pub took: Duration,
+}
+
+/// How a trial loads its policies.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TrialOptions {
+    /// Who compiles; default: this process.
+    pub compiler: Compiler,
+    /// Most instances that are kept ready; default 4,096.
+    pub ready_instances: usize,
+    /// Whether policies start from snapshots where they can, as in a host; default true. Without, each is configured at each
+    /// start, and its instances are not kept.
+    pub snapshots: bool,
+}
+
+impl Default for TrialOptions {
+    fn default() -> Self {
+        TrialOptions { compiler: Compiler::in_process(), ready_instances: 4096, snapshots: true }
+    }
+}
+
+impl Trial {
+    /// Loads a set as a host does. Policies that are off are left out.
+    ///
+    /// # Errors
+    /// As for [`check`](crate::check()).
+    pub fn open(source: &Source, options: TrialOptions) -> Result<Trial, OpenError> {
+        let mut workshop = workshop(options.compiler, None, options.ready_instances)?;
+        workshop.snapshots = options.snapshots;
+        let loaded = pollster::block_on(prepare(&workshop, &load(source)?, &[], &|| false))?;
+        loaded.warm();
+        Ok(Trial { workshop, loaded })
+    }
+
+    /// What was loaded.
+    pub fn plan(&self) -> &Plan {
+        self.loaded.plan()
+    }
+
+    /// What a policy would be given of a request: what its manifest says it reads, encoded.
+    ///
+    /// # Panics
+    /// There is no policy at this place of the set.
+    pub fn given(&self, policy: usize, request: &Request) -> Vec<u8> {
+        self.policy(policy).reads.cut(&self.loaded.case(request))
+    }
+
+    /// Lets a policy judge. Blocks; a deadline is one second at least, as for whatever nobody waits for.
+    ///
+    /// # Panics
+    /// There is no policy at this place of the set.
+    pub fn call(&self, policy: usize, given: &[u8]) -> Called {
+        let run = pollster::block_on(self.policy(policy).variant.pool.run(given, Waiting::Nobody));
+        let Run { answer, fuel, memory_bytes, took, .. } = run;
+        Called { answer, fuel, memory_bytes, took }
+    }
+
+    /// Makes more instances of a policy ready; the answer is how many there are now, in all, which the budget bounds.
+    ///
+    /// # Panics
+    /// There is no policy at this place of the set.
+    pub fn make_ready(&self, policy: usize, more: usize) -> usize {
+        self.policy(policy).variant.pool.add(more);
+        self.workshop.keeper.budget().instances()
+    }
+
+    /// What has become of ready instances.
+    pub fn instances(&self) -> InstanceMetrics {
+        self.workshop.keeper.metrics()
+    }
+
+    fn policy(&self, place: usize) -> &Policy {
+        self.loaded.policy(place).expect("the caller names a policy of the set")
+    }
+}
