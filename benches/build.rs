@@ -1,11 +1,12 @@
-//! Builds the measured policy as a module, as `plugins/build.rs` builds those that ship, which explains the choices.
+//! Builds the measured policies as modules, as `plugins/build.rs` builds those that ship, which explains the choices.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PACKAGE: &str = "weir-bench-guest";
+/// Packages and the folders they lie in.
+const GUESTS: [(&str, &str); 2] = [("weir-bench-guest", "guest"), ("weir-bench-regex-guest", "regex-guest")];
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
 
@@ -18,15 +19,16 @@ fn main() {
 fn build() -> Result<(), String> {
     let directory = |variable| PathBuf::from(env::var_os(variable).expect("cargo sets it for build scripts"));
     let (benches, out) = (directory("CARGO_MANIFEST_DIR"), directory("OUT_DIR"));
-    for path in ["guest", "build.rs", "../plugin-sdk/rust", "../Cargo.toml", "../Cargo.lock"] {
+    for path in ["guest", "regex-guest", "build.rs", "../plugin-sdk/rust", "../Cargo.toml", "../Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", benches.join(path).display());
     }
     let build = out.ancestors().find(|path| path.ends_with("build"));
     let target = build.and_then(Path::parent).and_then(Path::parent).unwrap_or(&out);
     let guests = target.join("guests");
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it for build scripts"));
-    cargo.args(["build", "--quiet", "--locked", "-p", PACKAGE, "--profile", PROFILE, "--target", TARGET]);
-    cargo.arg("--manifest-path").arg(benches.join("guest/Cargo.toml")).arg("--target-dir").arg(&guests);
+    cargo.args(["build", "--quiet", "--locked", "--profile", PROFILE, "--target", TARGET]);
+    cargo.args(GUESTS.iter().flat_map(|(package, _)| ["-p", package]));
+    cargo.arg("--manifest-path").arg(benches.join("../Cargo.toml")).arg("--target-dir").arg(&guests);
     let host_only = |name: &str| {
         let prefixes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_"];
         ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_INCREMENTAL"].contains(&name)
@@ -40,7 +42,10 @@ fn build() -> Result<(), String> {
     if !built.status.success() {
         return Err(format!("the policy does not compile:\n{}", String::from_utf8_lossy(&built.stderr)));
     }
-    let module = guests.join(TARGET).join(PROFILE).join("weir_bench_guest.wasm");
-    let copied = fs::copy(&module, out.join("guest.wasm"));
-    copied.map(|_| ()).map_err(|error| format!("cannot copy {}: {error}", module.display()))
+    for (package, folder) in GUESTS {
+        let module = guests.join(TARGET).join(PROFILE).join(format!("{}.wasm", package.replace('-', "_")));
+        let copied = fs::copy(&module, out.join(format!("{folder}.wasm")));
+        copied.map_err(|error| format!("cannot copy {}: {error}", module.display()))?;
+    }
+    Ok(())
 }

@@ -4,11 +4,12 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `evaluation`, `selection`, `throughput` and `swapping` the figures.
+//! `instances`, `evaluation`, `selection`, `throughput` and `swapping` the figures.
 
 mod evaluation;
 mod floor;
 mod hosts;
+mod instances;
 mod measure;
 mod report;
 mod selection;
@@ -27,7 +28,14 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 12] = [
+    Group {
+        names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
+        measure: instances::over_warm_calls,
+    },
+    Group { names: &["restore_call_regex", "restore_call_large"], measure: instances::restored },
+    Group { names: &["fresh_gain", "snapshot_gain"], measure: instances::gains },
+    Group { names: &["two_thread_cpu"], measure: instances::two_threads },
     Group {
         names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],
         measure: evaluation::over_fresh,

@@ -84,6 +84,16 @@ pub(crate) fn compare(
     }
 }
 
+/// CPU time of an operation done by so many threads at once, each on its own, against one thread alone.
+pub(crate) fn compare_process(effort: Effort, threads: usize, operation: impl Fn(usize) + Sync) -> Ratio {
+    let at_once = |threads: usize, count: usize| {
+        let before = process_time();
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| operation(count)))));
+        (process_time() - before) / threads as u32
+    };
+    compare(effort, |count| at_once(threads, count), |count| at_once(1, count))
+}
+
 /// The median of some numbers.
 pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     at(&sorted(numbers), 0.5)

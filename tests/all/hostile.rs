@@ -10,6 +10,8 @@ mod random;
 mod running;
 mod text;
 
+pub(crate) use random::config as random_config;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use weir::{Decision, Effect, FailureKind, Runtime};

@@ -13,5 +13,6 @@ mod limits;
 mod records;
 mod repository;
 mod restarting;
+mod restoring;
 mod selection;
 mod swapping;

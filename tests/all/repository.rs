@@ -19,7 +19,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("compiled", "compile_worker compiler digest engine"),
     ("compiler", "compile_worker engine"),
     ("compile_worker", "engine inspect text"),
-    ("evaluation", "decision digest generation instance judging metrics record request verdict"),
+    ("evaluation", "decision digest generation instance judging metrics record request set verdict"),
     ("judging", "combine decision digest generation hostcalls instance reads request set verdict"),
     ("generation", "digest plan pool reads request select set system variant"),
     ("variant", "compiled digest pool"),

@@ -47,7 +47,7 @@ mode        = "off"
 "#;
 
 fn judged_by(host: &Runtime, json: &str) -> Vec<String> {
-    host.evaluate_blocking(asked(json)).policies().iter().map(|report| report.name.to_string()).collect()
+    host.evaluate_blocking(asked(json)).policies().iter().map(|report| report.name.clone()).collect()
 }
 
 #[test]

@@ -99,6 +99,9 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
     if inspection.has_start {
         fact(out, paint, "start", "runs a function of its own when it is instantiated")?;
     }
+    if let Some(why) = &inspection.plain {
+        fact(out, paint, "snapshot", &format!("none, so it is configured for each evaluation: {}", plain(why)))?;
+    }
     items(out, paint, "imports", &inspection.imports)?;
     items(out, paint, "exports", &inspection.exports)?;
     match manifest {

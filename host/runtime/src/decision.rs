@@ -3,7 +3,6 @@
 //! Only the recorder makes one, so an unrecorded ruling is not something a caller can act on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -29,7 +28,7 @@ pub struct Decision {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyReport {
     /// Its name in the set.
-    pub name: Arc<str>,
+    pub name: String,
     /// Digest of its module.
     pub module: Digest,
     /// Digest of its configuration.
@@ -149,7 +148,7 @@ impl Decision {
 impl Serialize for PolicyReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", &*self.name)?;
+        map.serialize_entry("name", &self.name)?;
         map.serialize_entry("module", &self.module)?;
         map.serialize_entry("config", &self.config)?;
         match &self.outcome {

@@ -12,6 +12,7 @@ use crate::judging::{Judging, Ruled, Trace};
 use crate::metrics::Counters;
 use crate::record::{Evidence, PolicyEvidence, Recorder};
 use crate::request::Request;
+use crate::set::Isolation;
 use crate::verdict::Verdict;
 
 /// An evaluation in progress.
@@ -63,6 +64,8 @@ impl<'a> Evaluation<'a> {
         let policies =
             self.judging.selected.iter().zip(traces).map(|(policy, Trace { given, log })| PolicyEvidence {
                 name: &policy.name,
+                snapshot: policy.variant.note.snapshot,
+                isolation: Some(policy.variant.pool.isolation()).filter(|isolation| *isolation == Isolation::Reuse),
                 reads: (!policy.reads.is_everything()).then(|| policy.reads.pointers()),
                 given: *given,
                 // The whole verdict of a shadow stands in the decision.

@@ -99,7 +99,7 @@ impl Generation {
 
     /// Names of the policies that are not off, in the order of the set.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
-        self.loaded.policies.iter().map(|policy| &*policy.name)
+        self.loaded.policies.iter().map(|policy| policy.name.as_str())
     }
 
     pub(crate) fn loaded(&self) -> &Arc<Loaded> {
@@ -120,7 +120,7 @@ pub(crate) struct Loaded {
 
 /// One loaded policy.
 pub(crate) struct Policy {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: String,
     pub(crate) module: Digest,
     pub(crate) config: Digest,
     pub(crate) shadow: bool,

@@ -82,6 +82,9 @@ pub struct Inspection {
     pub exports: Vec<Item>,
     /// Why it cannot be a policy of the core ABI; empty where it can. Capabilities are the set's to grant.
     pub problems: Vec<String>,
+    /// Why there can be no snapshot of it once it is configured, so that it is configured for each evaluation; none where there
+    /// can be one.
+    pub plain: Option<String>,
     /// Its own description; none where it has no section `weir:manifest`.
     pub manifest: Option<Manifest>,
 }
@@ -117,6 +120,7 @@ pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspec
         imports: imports.collect(),
         exports: exports.collect(),
         problems: Vec::new(),
+        plain: None,
         manifest,
     })
 }

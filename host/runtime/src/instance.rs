@@ -44,11 +44,16 @@ impl Deadline {
 
     /// Begins now.
     pub(crate) fn begin(limits: &Limits, waiting: Waiting) -> Deadline {
+        Deadline::since(Instant::now(), limits, waiting)
+    }
+
+    /// Has begun when somebody last looked at the clock.
+    pub(crate) fn since(started: Instant, limits: &Limits, waiting: Waiting) -> Deadline {
         let limit = match waiting {
             Waiting::Caller => limits.deadline,
             Waiting::Nobody => limits.deadline.max(Deadline::PATIENCE),
         };
-        Deadline { started: Instant::now(), limit }
+        Deadline { started, limit }
     }
 
     /// The same, but over sooner.
@@ -60,8 +65,8 @@ impl Deadline {
         self.started
     }
 
-    pub(crate) fn took(&self) -> Duration {
-        self.started.elapsed()
+    fn left(&self) -> Option<Duration> {
+        self.limit.checked_sub(self.started.elapsed())
     }
 
     fn missed(&self) -> Failure {
@@ -78,15 +83,13 @@ pub(crate) struct Run {
     pub(crate) fuel: u64,
     /// Linear memory at the end, in bytes.
     pub(crate) memory_bytes: u64,
-    /// Waiting and working, in wall-clock time.
-    pub(crate) took: Duration,
     pub(crate) log: Log,
 }
 
 impl Run {
     /// A guest that could not even be started, or had no time left.
-    fn without_guest(failure: Failure, fuel: u64, log: Log, deadline: &Deadline) -> Run {
-        Run { answer: Err(failure), fuel, memory_bytes: 0, took: deadline.took(), log }
+    fn without_guest(failure: Failure, fuel: u64, log: Log) -> Run {
+        Run { answer: Err(failure), fuel, memory_bytes: 0, log }
     }
 }
 
@@ -147,12 +150,14 @@ impl Template {
         };
         let answer = self.judged(&mut guest, request, |_| true).await;
         let answer = answer.map(|answer| answer.expect("a fresh instance takes every input"));
-        let run = self.ended(answer, &mut guest, &deadline);
+        let run = self.ended(answer, &mut guest);
         let looked = look(&mut guest);
         (run, Some(looked))
     }
 
-    /// Judges one request in an instance that has started; `takes` says where an input may be written.
+    /// Judges one request in an instance that has started; `takes` says where an input may be written. Whoever calls this
+    /// has not waited since the deadline began, so all of its time is left.
+    #[inline]
     pub(crate) async fn ask(
         &self,
         guest: &mut Guest,
@@ -160,24 +165,23 @@ impl Template {
         deadline: Deadline,
         takes: impl Fn(Input) -> bool,
     ) -> Asked {
-        let left = deadline.limit.saturating_sub(deadline.took());
         guest.store.data_mut().begin(deadline.limit);
-        guest.store.set_epoch_deadline(Engine::ticks(left));
+        guest.store.set_epoch_deadline(Engine::ticks(deadline.limit));
         match self.judged(guest, request, takes).await {
             Ok(None) => Asked::Stopped(None),
-            Ok(Some(answer)) => Asked::Answered(self.ended(Ok(answer), guest, &deadline)),
+            Ok(Some(answer)) => Asked::Answered(self.ended(Ok(answer), guest)),
             Err(error) if error.downcast_ref() == Some(&Trap::MemoryOutOfBounds) => {
-                Asked::Stopped(Some(self.ended(Err(error), guest, &deadline)))
+                Asked::Stopped(Some(self.ended(Err(error), guest)))
             }
-            Err(error) => Asked::Answered(self.ended(Err(error), guest, &deadline)),
+            Err(error) => Asked::Answered(self.ended(Err(error), guest)),
         }
     }
 
     /// A new instance, configured and ready for its first request. It takes a slot of the engine's pool, which the caller
     /// has to have.
     pub(crate) async fn start(&self, deadline: Deadline) -> Result<Guest, Run> {
-        let Some(left) = deadline.limit.checked_sub(deadline.took()) else {
-            return Err(Run::without_guest(deadline.missed(), 0, Log::default(), &deadline));
+        let Some(left) = deadline.left() else {
+            return Err(Run::without_guest(deadline.missed(), 0, Log::default()));
         };
         let store = self.store(deadline.limit, left);
         let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
@@ -185,13 +189,13 @@ impl Template {
             Err((mut store, error)) => {
                 let log = std::mem::take(&mut store.data_mut().log);
                 let failure = self.failure(&error, store.data());
-                return Err(Run::without_guest(failure, self.spent(&store), log, &deadline));
+                return Err(Run::without_guest(failure, self.spent(&store), log));
             }
         };
         if let Some(config) = &self.config
             && let Err(error) = guest.configure(&self.exports, config).await
         {
-            return Err(self.ended(Err(error), &mut guest, &deadline));
+            return Err(self.ended(Err(error), &mut guest));
         }
         guest.store.data_mut().begin(deadline.limit);
         Ok(guest)
@@ -206,6 +210,7 @@ impl Template {
     }
 
     /// The answer to a request; none where it may not be written where the guest wants it.
+    #[inline]
     async fn judged(
         &self,
         guest: &mut Guest,
@@ -221,13 +226,14 @@ impl Template {
         guest.judge(input, self.limits.output_bytes).await.map(Some)
     }
 
-    fn ended(&self, answer: wasmtime::Result<Vec<u8>>, guest: &mut Guest, deadline: &Deadline) -> Run {
+    #[inline]
+    fn ended(&self, answer: wasmtime::Result<Vec<u8>>, guest: &mut Guest) -> Run {
         let answer = answer.map_err(|error| self.failure(&error, guest.store.data()));
         // What is left after an exhausted budget is whatever the last basic block could not pay.
         let exhausted = matches!(&answer, Err(failure) if failure.kind == FailureKind::Fuel);
         let fuel = if exhausted { self.limits.fuel } else { self.spent(&guest.store) };
         let log = std::mem::take(&mut guest.store.data_mut().log);
-        Run { answer, fuel, memory_bytes: guest.memory_bytes(), took: deadline.took(), log }
+        Run { answer, fuel, memory_bytes: guest.memory_bytes(), log }
     }
 
     fn store(&self, deadline: Duration, left: Duration) -> Store<HostSide> {

@@ -1,5 +1,7 @@
 //! One request before the policies that apply: selected, run one after the other, combined. Nothing is recorded here.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -9,7 +11,7 @@ use crate::decision::PolicyReport;
 use crate::digest::Digest;
 use crate::generation::{Loaded, Policy};
 use crate::hostcalls::Log;
-use crate::instance::{Run, Waiting};
+use crate::instance::{Deadline, Run, Waiting};
 use crate::reads::Reads;
 use crate::request::Request;
 use crate::set::WhenUnbound;
@@ -60,8 +62,10 @@ impl<'a> Judging<'a> {
 
     /// Runs every selected policy, one after the other.
     pub(crate) async fn ask_all(&mut self) {
+        // The end of one is the beginning of the next: reading the clock costs as much as a small call.
+        let mut clock = Instant::now();
         for position in self.judged.len()..self.selected.len() {
-            let judgement = self.judge(self.selected[position]).await;
+            let judgement = self.judge(self.selected[position], &mut clock).await;
             self.judged.push(judgement);
         }
     }
@@ -92,7 +96,7 @@ impl<'a> Judging<'a> {
         Ruled { ruling: combine(&judged, unbound), policies, shadow, traces }
     }
 
-    async fn judge(&self, policy: &Policy) -> Judgement {
+    async fn judge(&self, policy: &Policy, clock: &mut Instant) -> Judgement {
         let cut;
         let (input, given) = if policy.reads.is_everything() {
             (&self.encoded, None)
@@ -100,9 +104,13 @@ impl<'a> Judging<'a> {
             cut = policy.reads.cut(&self.loaded.case(&self.request));
             (&cut, Some(Digest::of(&cut)))
         };
-        let Run { answer, fuel, memory_bytes, took, log } = policy.variant.pool.run(input, self.waiting).await;
+        let pool = &policy.variant.pool;
+        let started = *clock;
+        let deadline = Deadline::since(started, pool.template().limits(), self.waiting);
+        let Run { answer, fuel, memory_bytes, log } = pool.run(input, deadline).await;
         let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
-        let micros = took.as_nanos() as f64 / 1e3;
+        *clock = Instant::now();
+        let micros = (*clock - started).as_nanos() as f64 / 1e3;
         Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace: Trace { given, log } }
     }
 

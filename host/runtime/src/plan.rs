@@ -70,6 +70,8 @@ pub struct PlannedPolicy {
     pub snapshot: Option<Digest>,
     /// Why there is no snapshot, or why it was not trained; none where nothing was in the way.
     pub plain: Option<String>,
+    /// Bytes that are put back after each call, as far as was known when the set was loaded; 0 where none are.
+    pub put_back_bytes: usize,
     /// Why its instances cannot be put back after a call; none where they can.
     pub unrestorable: Option<String>,
 }
@@ -141,7 +143,8 @@ impl Plan {
             let mut value = serde_json::to_value(policy).expect("plans always serialise");
             let members = value.as_object_mut().expect("a struct is an object");
             members.retain(|key, _| {
-                !["name", "samples", "sample_fuel", "snapshot", "plain", "unrestorable"].contains(&key.as_str())
+                !["name", "samples", "sample_fuel", "snapshot", "plain", "put_back_bytes", "unrestorable"]
+                    .contains(&key.as_str())
             });
             value
         };
@@ -206,6 +209,7 @@ mod tests {
             isolation: Isolation::Restore,
             snapshot: None,
             plain: None,
+            put_back_bytes: 0,
             unrestorable: None,
         }
     }

@@ -115,39 +115,58 @@ impl Pool {
     }
 
     /// Judges one request. Dropping the future ends the guest.
-    pub(crate) async fn run(&self, request: &[u8], waiting: Waiting) -> Run {
-        let deadline = Deadline::begin(self.template.limits(), waiting);
-        let Some(mut lease) = self.lease(request.len(), deadline).await else {
-            return self.template.run(request, deadline).await;
+    pub(crate) async fn run(&self, request: &[u8], deadline: Deadline) -> Run {
+        // What is rare has futures of its own on the heap: whoever waits for this one moves as little as possible.
+        let lease = match self.lease(request.len(), deadline) {
+            Leased::Ready(lease) => Some(lease),
+            Leased::None(place) => Box::pin(self.cold(place, deadline)).await,
+            Leased::Never => None,
         };
+        let Some(mut lease) = lease else { return Box::pin(self.template.run(request, deadline)).await };
         match lease.ask(request, deadline).await {
             Asked::Answered(run) => run,
-            Asked::Stopped(run) => lease.repeat(run, request, deadline).await,
+            Asked::Stopped(run) => Box::pin(lease.repeat(run, request, deadline)).await,
         }
     }
 
-    /// An instance for one call; none where a fresh one is to be used.
-    async fn lease(&self, length: usize, deadline: Deadline) -> Option<Lease<'_>> {
+    /// An instance for one call.
+    fn lease(&self, length: usize, deadline: Deadline) -> Leased<'_> {
         if self.isolation == Isolation::Fresh || length > LONGEST_INPUT || !self.awake.load(Ordering::Relaxed) {
-            return None;
+            return Leased::Never;
         }
         let place = self.shards.place();
         let idle = {
             let mut shard = poison::lock(self.shards.at(place));
             if !shard.favour.lets() {
-                return None;
+                return Leased::Never;
             }
             shard.idle.pop()
         };
-        let instance = match idle.or_else(|| self.elsewhere(place)) {
-            Some(idle) => idle.instance,
-            None => {
-                let instance = self.make(deadline).await?;
-                self.keeper.counts.cold.fetch_add(1, Ordering::Relaxed);
-                instance
-            }
-        };
-        Some(Lease { pool: self, place, instance: Some(instance), clean: false, since: deadline.started() })
+        match idle.or_else(|| self.elsewhere(place)).and_then(|idle| self.renewed(idle.instance)) {
+            Some(instance) => Leased::Ready(self.leased(place, instance, deadline)),
+            None => Leased::None(place),
+        }
+    }
+
+    /// The instance with all pages open that are known to be written; none where the kernel does not open them.
+    fn renewed(&self, mut instance: Box<Instance>) -> Option<Box<Instance>> {
+        if let Held::Restored(kept) = &mut instance.guest
+            && kept.layout().version != self.version.load(Ordering::Relaxed)
+        {
+            kept.renew(self.layout()).ok()?;
+        }
+        Some(instance)
+    }
+
+    /// An instance that is started now.
+    async fn cold(&self, place: usize, deadline: Deadline) -> Option<Lease<'_>> {
+        let instance = self.make(deadline).await?;
+        self.keeper.counts.cold.fetch_add(1, Ordering::Relaxed);
+        Some(self.leased(place, instance, deadline))
+    }
+
+    fn leased(&self, place: usize, instance: Box<Instance>, deadline: Deadline) -> Lease<'_> {
+        Lease { pool: self, place, instance: Some(instance), clean: false, since: deadline.started() }
     }
 
     /// An instance of another core that has nothing to do. It stays with who took it.
@@ -177,7 +196,7 @@ impl Pool {
         Arc::clone(&poison::lock(&self.layout))
     }
 
-    /// Opens more pages for all instances, as they come home. `image` is what every evaluation starts from.
+    /// Opens more pages for all instances, each when it is leased the next time. `image` is what every evaluation starts from.
     fn learn(&self, pages: &[usize], image: &[u8]) {
         let mut layout = poison::lock(&self.layout);
         if let Some(more) = layout.with(pages, image) {
@@ -252,6 +271,15 @@ impl Pool {
     }
 }
 
+/// What a pool has for a call.
+enum Leased<'a> {
+    Ready(Lease<'a>),
+    /// Nothing is idle; this is the shard of the calling thread.
+    None(usize),
+    /// A fresh instance is to be used.
+    Never,
+}
+
 /// An instance for one call. Dropped halfway, the instance goes, too.
 struct Lease<'a> {
     pool: &'a Pool,
@@ -265,6 +293,7 @@ struct Lease<'a> {
 }
 
 impl Lease<'_> {
+    #[inline]
     async fn ask(&mut self, request: &[u8], deadline: Deadline) -> Asked {
         let template = &self.pool.template;
         let Instance { guest, .. } = self.instance.as_deref_mut().expect("a lease has its instance until it ends");
@@ -315,9 +344,6 @@ impl Lease<'_> {
         }
         if let Held::Restored(kept) = &mut instance.guest {
             kept.put_back();
-            if kept.layout().version != self.pool.version.load(Ordering::Relaxed) {
-                kept.renew(self.pool.layout()).ok()?;
-            }
         }
         let mut shard = poison::lock(self.pool.shards.at(self.place));
         shard.favour.kept();

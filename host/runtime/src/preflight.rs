@@ -35,8 +35,10 @@ use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
 use crate::pool::{Keeper, Pool};
 use crate::report::{LoadError, Report};
+use crate::restore::PAGE;
 use crate::select::Scope;
 use crate::set::{Binding, Grant, Isolation, Limits, Mode, OnFailure, Pattern, Set, canonical_json};
+use crate::snapshot::instrument;
 use crate::variant::Variant;
 use crate::verdict::Effect;
 
@@ -48,6 +50,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     let mut inspection = survey(wasm, Digest::of(wasm), Trust::Nobody)?;
     let problems = abi::core::check(&inspection, |_| true);
     inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
+    inspection.plain = instrument(wasm, &inspection).err();
     Ok(inspection)
 }
 
@@ -205,7 +208,7 @@ impl<'a> Workbench<'a> {
             planned: planned(binding, &facts, manifest, &checkpoints, &variant),
             scope: Scope { checkpoints, systems: binding.systems.clone(), when: binding.when.clone() },
             policy: Policy {
-                name: binding.name.as_str().into(),
+                name: binding.name.clone(),
                 module: facts.digest,
                 config: digest,
                 shadow: binding.mode == Mode::Shadow,
@@ -302,6 +305,7 @@ fn planned(
         isolation: variant.pool.isolation(),
         snapshot: variant.note.snapshot,
         plain: variant.note.plain.clone(),
+        put_back_bytes: variant.note.pages.len() * PAGE,
         unrestorable: variant.note.unrestorable.clone(),
     }
 }
@@ -319,6 +323,13 @@ fn warnings(binding: &Binding, planned: &PlannedPolicy) -> Vec<String> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     if binding.on_failure.effect < Effect::Deny && binding.on_failure.until.is_some_and(|until| until < today) {
         warnings.push(format!("policy `{}`: its `on_failure` has expired, so a failure denies", binding.name));
+    }
+    if let Some(why) = &planned.plain {
+        warnings.push(format!("policy `{}`: its evaluations start more slowly than they could: {why}", binding.name));
+    }
+    if planned.isolation == Isolation::Reuse {
+        let name = &binding.name;
+        warnings.push(format!("policy `{name}`: isolation `reuse` lets an evaluation find what others left behind"));
     }
     if planned.sample_fuel > binding.limits.fuel / 2 {
         let (took, limit) = (planned.sample_fuel, binding.limits.fuel);

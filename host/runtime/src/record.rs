@@ -18,7 +18,7 @@ use crate::generation::GenerationId;
 use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::{Counters, RecordMetrics};
-use crate::set::{Checkpoint, WhenRecordFails};
+use crate::set::{Checkpoint, Isolation, WhenRecordFails};
 use crate::verdict::{Effect, Verdict};
 
 /// Where records go.
@@ -148,6 +148,12 @@ pub(crate) struct Evidence<'a> {
 #[derive(Serialize)]
 pub(crate) struct PolicyEvidence<'a> {
     pub(crate) name: &'a str,
+    /// Digest of the snapshot it started from; none where it was configured first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot: Option<Digest>,
+    /// Where evaluations were not kept apart; then nobody can repeat this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<Isolation>,
     /// JSON pointers of what it was given; none for the whole request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reads: Option<&'a [String]>,

@@ -1,10 +1,11 @@
 //! Policies by themselves, to be measured: judged as a host judges them, but nothing is selected, combined or recorded.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use crate::compiler::Compiler;
 use crate::generation::{Loaded, Policy};
-use crate::instance::{Run, Waiting};
+use crate::instance::{Deadline, Run, Waiting};
 use crate::loader::{Source, load};
 use crate::plan::Plan;
 use crate::pool::InstanceMetrics;
@@ -22,7 +23,7 @@ pub struct Trial {
 }
 
 /// What one call of one policy came to.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
     /// The guest's own bytes, not decoded.
     pub answer: Result<Vec<u8>, Failure>,
@@ -30,13 +31,10 @@ pub struct Called {
     pub fuel: u64,
     /// Its linear memory at the end, in bytes.
     pub memory_bytes: u64,
-    /// Time on the clock, waiting included.
-    pub took: Duration,
 }
 
 /// How a trial loads its policies.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct TrialOptions {
     /// Who compiles; default: this process.
     pub compiler: Compiler,
@@ -84,9 +82,16 @@ impl Trial {
     /// # Panics
     /// There is no policy at this place of the set.
     pub fn call(&self, policy: usize, given: &[u8]) -> Called {
-        let run = pollster::block_on(self.policy(policy).variant.pool.run(given, Waiting::Nobody));
-        let Run { answer, fuel, memory_bytes, took, .. } = run;
-        Called { answer, fuel, memory_bytes, took }
+        let pool = &self.policy(policy).variant.pool;
+        let deadline = Deadline::begin(pool.template().limits(), Waiting::Nobody);
+        let mut run = pin!(pool.run(given, deadline));
+        // A call that runs inline is over when it has been polled once.
+        let run = match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(run) => run,
+            Poll::Pending => pollster::block_on(run),
+        };
+        let Run { answer, fuel, memory_bytes, .. } = run;
+        Called { answer, fuel, memory_bytes }
     }
 
     /// Makes more instances of a policy ready; the answer is how many there are now, in all, which the budget bounds.

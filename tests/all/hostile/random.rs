@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// The exports of a policy and the imports it may have, random inside.
-fn config(seed: u64) -> Config {
+pub(crate) fn config(seed: u64) -> Config {
     const SHAPE: &str = r#"(module
         (memory (export "memory") 1 4)
         (func (export "weir_abi_1"))

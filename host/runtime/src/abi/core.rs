@@ -172,12 +172,14 @@ impl Guest {
     }
 
     /// Where the guest wants an input of this length.
+    #[inline]
     pub(crate) async fn allocate(&mut self, length: usize) -> wasmtime::Result<Input> {
         let length = i32::try_from(length).map_err(|_| bad_output("the input is longer than 2 GiB"))?;
         Ok(Input { pointer: call(self.running, &mut self.store, &self.alloc, length).await?, length })
     }
 
     /// Copies an input to where the guest wants it.
+    #[inline]
     pub(crate) fn write(&mut self, input: Input, bytes: &[u8]) -> wasmtime::Result<()> {
         let written = self.memory.write(&mut self.store, input.pointer as u32 as usize, bytes);
         written.map_err(|_| {
@@ -190,6 +192,7 @@ impl Guest {
     }
 
     /// Asks for a verdict on an input that is written.
+    #[inline]
     pub(crate) async fn judge(&mut self, input: Input, longest: u64) -> wasmtime::Result<Vec<u8>> {
         let Input { pointer, length } = input;
         let answer = call(self.running, &mut self.store, &self.evaluate, (pointer, length)).await?;
@@ -224,6 +227,7 @@ impl Guest {
     }
 
     /// Copies out what an answer of `pointer << 32 | length` names, checked against the memory as it is now.
+    #[inline]
     fn take(&self, answer: i64, longest: u64) -> wasmtime::Result<Vec<u8>> {
         let memory = self.memory.data(&self.store);
         let span = answer_span(answer, memory.len() as u64, longest).map_err(|why| bad_output(&why))?;
@@ -232,6 +236,7 @@ impl Guest {
 }
 
 /// Calls a function, by reference: copies of one share a count with all threads.
+#[inline]
 async fn call<P, R>(
     running: Running,
     store: &mut Store<HostSide>,
@@ -244,7 +249,8 @@ where
 {
     match running {
         Running::Inline => function.call(store, parameters),
-        Running::Fiber => function.call_async(store, parameters).await,
+        // Its future is large, and whoever calls inline would move it, too.
+        Running::Fiber => Box::pin(function.call_async(store, parameters)).await,
     }
 }
 

@@ -16,7 +16,8 @@ pub(super) struct Sample {
 pub(super) fn of(manifest: &Manifest) -> Result<Vec<Sample>, String> {
     let sample = |(index, text): (usize, &String)| {
         let request = Request::parse_within(text.as_bytes(), &RequestLimits::default())
-            .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?;
+            .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?
+            .reproducible();
         let given = manifest.reads.cut(&Case { request: &request, system: None });
         Ok(Sample { request, given })
     };
