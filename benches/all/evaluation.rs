@@ -39,6 +39,22 @@ pub(crate) fn over_fresh(effort: Effort) -> Vec<Figure> {
     ]
 }
 
+/// A whole evaluation from the text of a request, its record numbered and forgotten, against the same work in plain Rust:
+/// the policy's own source, compiled for this machine, from the text of the request to that of the verdict.
+pub(crate) fn over_native(effort: Effort) -> Vec<Figure> {
+    let runtime = one_policy(Recorder::discard());
+    let config = weir_bench_guest::Config::default();
+    let native = |()| {
+        let request = weir_sdk::Request::from_json(CALL).expect("the bench's own request");
+        let verdict = weir_bench_guest::evaluate(&config, &request).expect("the policy never fails");
+        serde_json::to_vec(&verdict).expect("verdicts are JSON")
+    };
+    assert_eq!(native(()), br#"{"effect":"allow"}"#);
+    let whole = |()| evaluate(&runtime, request(CALL));
+    let ratio = compare(effort, |count| timed(vec![(); count], whole), |count| timed(vec![(); count], native));
+    vec![Figure::ratio("evaluate_call", &ratio, "the policy's own source in plain Rust, from text to text")]
+}
+
 /// An evaluation recorded in a file against one whose record is numbered and forgotten.
 pub(crate) fn record_cost(effort: Effort) -> Vec<Figure> {
     let folder = folder();

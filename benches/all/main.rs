@@ -4,8 +4,9 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `instances`, `evaluation`, `selection`, `throughput` and `swapping` the figures.
+//! `instances`, `crowd`, `evaluation`, `selection`, `throughput` and `swapping` the figures.
 
+mod crowd;
 mod evaluation;
 mod floor;
 mod hosts;
@@ -28,7 +29,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 15] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -36,6 +37,9 @@ const GROUPS: [Group; 12] = [
     Group { names: &["restore_call_regex", "restore_call_large"], measure: instances::restored },
     Group { names: &["fresh_gain", "snapshot_gain"], measure: instances::gains },
     Group { names: &["two_thread_cpu"], measure: instances::two_threads },
+    Group { names: &["policies_1000_per_call"], measure: crowd::policies_in_turn },
+    Group { names: &["ready_instance_kib", "ready_10000_mib"], measure: crowd::ready_memory },
+    Group { names: &["evaluate_call"], measure: evaluation::over_native },
     Group {
         names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],
         measure: evaluation::over_fresh,

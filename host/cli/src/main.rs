@@ -1,10 +1,12 @@
 //! The command `weir`: one file per subcommand, and one exit code per way to end.
 //!
 //! `eval` and `demo` feed a [`Runtime`](weir::Runtime) and count what comes out in [`tally`], whose numbers [`summary`]
-//! prints; `run`, `check` and `inspect` answer about one module or one set. With `--follow` an `eval` is a host that
+//! prints; `run`, `bench`, `check` and `inspect` answer about one module or one set. With `--follow` an `eval` is a host that
 //! [`follow`]s its set; `status`, `generations` and `rollback` ask it through its [`control`] socket. What a terminal shows
 //! goes through [`terminal`] and [`table`]; how a process ends is in [`exit`].
 
+mod ad_hoc;
+mod bench;
 mod check;
 mod completions;
 mod control;
@@ -54,6 +56,7 @@ Examples:
   weir eval policies/ requests.jsonl           judge a file of requests
   weir run pii_secrets.wasm request.json       try one policy on one request
   weir inspect pii_secrets.wasm                what is in this module?
+  weir bench pii_secrets.wasm request.json     what does an evaluation cost?
   weir lock policies/                          make a change of several files one change
   weir eval policies/ --follow                 judge stdin while the policies change
   weir status policies/                        how is the host that follows them?
@@ -72,6 +75,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Inspect(inspect::Args),
+    Bench(bench::Args),
     Lock(lock::Args),
     Status(status::Args),
     Generations(generations::Args),
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Lock(args) => lock::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Generations(args) => generations::run(&args),

@@ -1,18 +1,17 @@
 //! `weir run`: one module, one request, no set: what an author does all day.
 
-mod ad_hoc;
 mod show;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use weir::{OpenError, Recorder, Report, Request, RequestError, Runtime};
+use weir::{OpenError, Recorder, Request, RequestError, Runtime};
 
+use crate::ad_hoc::{AdHoc, Limits, refused};
 use crate::exit::{Exit, Failed, OrFail, printed};
 use crate::inspect::{cannot_be_a_policy, read_module};
 use crate::set;
 use crate::terminal::{Paint, say};
-use ad_hoc::AdHoc;
 use show::Shown;
 
 /// Try one policy on one request
@@ -43,15 +42,8 @@ pub(crate) struct Args {
     /// Configuration of the policy: a file with a JSON object
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Fuel limit; a unit is about an instruction, and the same request always takes the same
-    #[arg(long, value_name = "N", default_value_t = 5_000_000)]
-    fuel: u64,
-    /// Memory limit, such as "64 MiB"
-    #[arg(long, value_name = "SIZE", default_value = "16 MiB")]
-    memory: String,
-    /// Time limit on the clock, such as "1 s"
-    #[arg(long, value_name = "TIME", default_value = "20 ms")]
-    deadline: String,
+    #[command(flatten)]
+    limits: Limits,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
@@ -65,12 +57,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     }
     let body = read_request(args)?;
     let request = Request::parse(&body).map_err(|error| no_request(args, &body, &error))?;
-    let ad_hoc = AdHoc::new(args, &inspection)?;
+    let ad_hoc = AdHoc::new(&args.module, args.config.as_ref(), &args.limits, &inspection)?;
     ad_hoc.grants.iter().for_each(|grant| say(&format!("weir: granted `{grant}`, which the module asks for")));
     let runtime = open(args, &ad_hoc, wasm)?;
     let decision = runtime.evaluate_blocking(request);
     let record = runtime.recorder().lines().pop().unwrap_or_default();
-    let shown = Shown::new(&decision, &body, &record, args.fuel);
+    let shown = Shown::new(&decision, &body, &record, args.limits.fuel);
     let mut stdout = io::stdout().lock();
     let written = if args.json {
         let text = serde_json::to_string(&decision).expect("decisions always serialise");
@@ -111,24 +103,7 @@ fn open(args: &Args, ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Runtime, Failed> {
     let executor = tokio::runtime::Builder::new_current_thread().build();
     let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
     executor.block_on(builder.open(ad_hoc.source(wasm))).map_err(|error| match error {
-        OpenError::Set(report) => refused(args, &report),
+        OpenError::Set(report) => refused(&args.module, &report),
         error => Failed::environment(error),
     })
-}
-
-/// A report about a set nobody has written: the places in it would help nobody.
-fn refused(args: &Args, report: &Report) -> Failed {
-    let set = report.set.iter().map(|error| (&error.message, &error.help));
-    let load = report.load.iter().map(|error| (&error.message, &error.help));
-    let with_help = |(message, help): (&String, &Option<String>)| match help {
-        Some(help) => format!("{message}\n  help: {help}"),
-        None => message.clone(),
-    };
-    let problems: Vec<String> = set.chain(load).map(with_help).collect();
-    let name = args.module.display();
-    let failed = if report.load.is_empty() { Failed::input } else { Failed::refused };
-    match &problems[..] {
-        [problem] => failed(format!("`{name}` cannot run: {problem}")),
-        problems => failed(format!("`{name}` cannot run")).details(problems.join("\n")),
-    }
 }

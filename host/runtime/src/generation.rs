@@ -1,6 +1,6 @@
 //! One immutable, loaded policy set.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -126,6 +126,8 @@ pub(crate) struct Policy {
     pub(crate) shadow: bool,
     pub(crate) on_failure: OnFailure,
     pub(crate) reads: Reads,
+    /// The same number for all policies of the set with equal `reads`.
+    pub(crate) reading: usize,
     pub(crate) grants: BTreeSet<Grant>,
     /// The isolation the set asks for; its pool knows what it came to.
     pub(crate) asked: Isolation,
@@ -133,14 +135,24 @@ pub(crate) struct Policy {
     pub(crate) variant: Arc<Variant>,
 }
 
+/// What equal readers are given is encoded once for each request.
+fn number_readings(policies: &mut [Policy]) {
+    let mut known: BTreeMap<&[String], usize> = BTreeMap::new();
+    for Policy { reads, reading, .. } in policies {
+        let next = known.len();
+        *reading = *known.entry(reads.pointers()).or_insert(next);
+    }
+}
+
 impl Loaded {
     /// Joins the policies of a set; those that are off come apart.
     pub(crate) fn new(
         set: &Set,
         plan: Plan,
-        (policies, scopes): (Vec<Policy>, Vec<Scope>),
+        (mut policies, scopes): (Vec<Policy>, Vec<Scope>),
         resting: Vec<Policy>,
     ) -> Loaded {
+        number_readings(&mut policies);
         let systems = set.systems.iter().map(|(name, system)| (name.clone(), RegisteredContext::new(system)));
         Loaded {
             plan,

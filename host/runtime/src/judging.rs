@@ -24,9 +24,18 @@ pub(crate) struct Judging<'a> {
     waiting: Waiting,
     /// The whole request as guests see it, encoded once.
     pub(crate) encoded: Vec<u8>,
+    /// The parts of it that policies have been given so far.
+    cuts: Vec<Cut>,
     pub(crate) selected: Vec<&'a Policy>,
     /// One for each selected policy that has answered, in the same order.
     judged: Vec<Judgement>,
+}
+
+/// What all policies of one reading are given.
+struct Cut {
+    reading: usize,
+    bytes: Vec<u8>,
+    digest: Digest,
 }
 
 /// What became of one policy.
@@ -57,7 +66,7 @@ impl<'a> Judging<'a> {
         let case = loaded.case(&request);
         let (selected, encoded) = (loaded.select(&case), Reads::default().cut(&case));
         let judged = Vec::with_capacity(selected.len());
-        Judging { loaded, request, waiting, encoded, selected, judged }
+        Judging { loaded, request, waiting, encoded, cuts: Vec::new(), selected, judged }
     }
 
     /// Runs every selected policy, one after the other.
@@ -65,6 +74,7 @@ impl<'a> Judging<'a> {
         // The end of one is the beginning of the next: reading the clock costs as much as a small call.
         let mut clock = Instant::now();
         for position in self.judged.len()..self.selected.len() {
+            self.cut_for(self.selected[position]);
             let judgement = self.judge(self.selected[position], &mut clock).await;
             self.judged.push(judgement);
         }
@@ -96,14 +106,18 @@ impl<'a> Judging<'a> {
         Ruled { ruling: combine(&judged, unbound), policies, shadow, traces }
     }
 
+    /// Encodes what a policy is given, where no policy before was given the same.
+    fn cut_for(&mut self, policy: &Policy) {
+        let Policy { reads, reading, .. } = policy;
+        if !reads.is_everything() && !self.cuts.iter().any(|cut| cut.reading == *reading) {
+            let bytes = reads.cut(&self.loaded.case(&self.request));
+            self.cuts.push(Cut { reading: *reading, digest: Digest::of(&bytes), bytes });
+        }
+    }
+
     async fn judge(&self, policy: &Policy, clock: &mut Instant) -> Judgement {
-        let cut;
-        let (input, given) = if policy.reads.is_everything() {
-            (&self.encoded, None)
-        } else {
-            cut = policy.reads.cut(&self.loaded.case(&self.request));
-            (&cut, Some(Digest::of(&cut)))
-        };
+        let cut = self.cuts.iter().find(|cut| cut.reading == policy.reading);
+        let (input, given) = cut.map_or((&self.encoded, None), |cut| (&cut.bytes, Some(cut.digest)));
         let pool = &policy.variant.pool;
         let started = *clock;
         let deadline = Deadline::since(started, pool.template().limits(), self.waiting);

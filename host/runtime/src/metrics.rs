@@ -98,7 +98,7 @@ const KINDS: [FailureKind; 11] = [
     FailureKind::Unbound,
 ];
 
-/// The counters behind [`Metrics`].
+/// The counters behind [`Metrics`] of one core.
 #[derive(Default)]
 pub(crate) struct Counters {
     effects: [AtomicU64; 3],
@@ -127,22 +127,24 @@ impl Counters {
         }
     }
 
-    pub(crate) fn read(&self) -> Metrics {
+    /// What all of them have counted together: each core has its own.
+    pub(crate) fn sum<'a>(all: impl Iterator<Item = &'a Counters>) -> Metrics {
+        all.fold(Metrics::default(), |sum, counters| counters.added_to(sum))
+    }
+
+    fn added_to(&self, mut sum: Metrics) -> Metrics {
         let [allowed, reviews, denied] = &self.effects;
-        let failures = KINDS.iter().zip(&self.failures).map(|(kind, count)| (*kind, count.load(Relaxed)));
-        Metrics {
-            allowed: allowed.load(Relaxed),
-            reviews: reviews.load(Relaxed),
-            denied: denied.load(Relaxed),
-            failures: failures.filter(|(_, count)| *count > 0).collect(),
-            loosened_failures: self.loosened_failures.load(Relaxed),
-            record_failures: self.record_failures.load(Relaxed),
-            unrecorded: self.unrecorded.load(Relaxed),
-            log_lines_dropped: self.log_lines_dropped.load(Relaxed),
-            records: RecordMetrics::default(),
-            sets: SetMetrics::default(),
-            instances: InstanceMetrics::default(),
+        sum.allowed += allowed.load(Relaxed);
+        sum.reviews += reviews.load(Relaxed);
+        sum.denied += denied.load(Relaxed);
+        for (kind, count) in KINDS.iter().zip(&self.failures).filter(|(_, count)| count.load(Relaxed) > 0) {
+            *sum.failures.entry(*kind).or_default() += count.load(Relaxed);
         }
+        sum.loosened_failures += self.loosened_failures.load(Relaxed);
+        sum.record_failures += self.record_failures.load(Relaxed);
+        sum.unrecorded += self.unrecorded.load(Relaxed);
+        sum.log_lines_dropped += self.log_lines_dropped.load(Relaxed);
+        sum
     }
 }
 

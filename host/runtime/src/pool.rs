@@ -175,8 +175,11 @@ impl Pool {
         others.filter_map(|other| self.shards.at(other).try_lock().ok()?.idle.pop()).next()
     }
 
-    /// Starts an instance; none where the budget is spent or the machine has no more for it.
+    /// Starts an instance to be kept; none where none are, where the budget is spent, or where the machine has no more for it.
     async fn make(&self, deadline: Deadline) -> Option<Box<Instance>> {
+        if self.isolation == Isolation::Fresh {
+            return None;
+        }
         let layout = self.layout();
         let needs = Needs { mappings: layout.mappings(), fiber: self.template.is_fiber() };
         let Some(place) = self.keeper.budget().take(needs) else {

@@ -214,6 +214,7 @@ impl<'a> Workbench<'a> {
                 shadow: binding.mode == Mode::Shadow,
                 on_failure: binding.on_failure.clone(),
                 reads: manifest.reads.clone(),
+                reading: 0,
                 grants: binding.grants.clone(),
                 asked: binding.isolation,
                 variant,

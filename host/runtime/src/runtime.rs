@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::compiled::{MachineCode, StoreError};
 use crate::compiler::Compiler;
+use crate::cores::PerCore;
 use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::engine::{Engine, EngineError};
@@ -151,7 +152,7 @@ impl Builder {
         let shared = Shared {
             publisher: Arc::new(publisher),
             recorder,
-            counters: Counters::default(),
+            counters: PerCore::new(|_| Counters::default()),
             source,
             followed: Arc::new(Followed::new(beginning.seen.as_ref().ok().copied(), beginning.refused)),
             seen: beginning.seen,
@@ -175,7 +176,7 @@ pub struct Runtime {
 struct Shared {
     publisher: Arc<Publisher>,
     recorder: Recorder,
-    counters: Counters,
+    counters: PerCore<Counters>,
     /// What the host was opened with, and what it said then.
     source: Source,
     seen: Result<Digest, Report>,
@@ -186,7 +187,7 @@ struct Shared {
 impl Shared {
     async fn evaluate(&self, request: Request, waiting: Waiting) -> Decision {
         let generation = self.publisher.current();
-        Evaluation::new(&generation, &self.recorder, &self.counters, request, waiting).decide().await
+        Evaluation::new(&generation, &self.recorder, self.counters.own(), request, waiting).decide().await
     }
 }
 
@@ -329,7 +330,12 @@ impl Runtime {
         let Shared { publisher, recorder, counters, followed, .. } = &*self.shared;
         let degraded = |following: Following| following.watch != WatchState::Watching;
         let sets = SetMetrics { watch_degraded: followed.read().is_some_and(degraded), ..publisher.metrics() };
-        Metrics { records: recorder.counters(), sets, instances: publisher.instances(), ..counters.read() }
+        Metrics {
+            records: recorder.counters(),
+            sets,
+            instances: publisher.instances(),
+            ..Counters::sum(counters.iter())
+        }
     }
 
     /// Where this host's records go.

@@ -4,6 +4,7 @@
 
 #[path = "../../src/demo/bomb.rs"]
 mod bomb;
+mod bench;
 mod commands;
 mod compiling;
 mod control;

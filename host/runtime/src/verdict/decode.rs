@@ -26,6 +26,10 @@ pub(crate) enum Answer {
 /// Decodes a guest's answer; `request` is what it was asked about. Edits must fit the texts in it, and stay within what
 /// the guest `may_edit`.
 pub(crate) fn decode(bytes: &[u8], request: Value<'_>, may_edit: impl Fn(&str) -> bool) -> Result<Answer, JsonError> {
+    // What most answers say, as most guests write it, has nothing in it to look at.
+    if bytes == br#"{"effect":"allow"}"# {
+        return Ok(Answer::Verdict(Verdict::of(Effect::Allow)));
+    }
     let document = Document::parse(bytes, MAX_DEPTH)?;
     let root = document.root();
     if let Some(error) = root.get("error") {

@@ -1,43 +1,94 @@
-//! The set of one policy that `weir run` makes up: its text as somebody would write it.
+//! The set of one policy that `weir run` and `weir bench` make up: its text as somebody would write it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use weir::{Inspection, Source};
+use weir::{Inspection, Report, Source};
 
-use super::Args;
 use crate::exit::{Failed, OrFail};
 
 /// Name of the module inside the made-up set.
 const MODULE: &str = "policy.wasm";
 
-/// A set of one policy.
+/// What one evaluation may use.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Limits {
+    /// Fuel limit; a unit is about an instruction, and the same request always takes the same
+    #[arg(long, value_name = "N", default_value_t = 5_000_000)]
+    pub(crate) fuel: u64,
+    /// Memory limit, such as "64 MiB"
+    #[arg(long, value_name = "SIZE", default_value = "16 MiB")]
+    memory: String,
+    /// Time limit on the clock, such as "1 s"
+    #[arg(long, value_name = "TIME", default_value = "20 ms")]
+    deadline: String,
+}
+
+/// A set of one policy, or of the same one under several names.
 #[derive(Debug)]
-pub(super) struct AdHoc {
+pub(crate) struct AdHoc {
     /// What the policy may use, because its manifest or its imports ask for it.
-    pub(super) grants: BTreeSet<String>,
-    text: String,
+    pub(crate) grants: BTreeSet<String>,
+    /// The policy's name in the set.
+    pub(crate) name: String,
+    /// The lines of its table, its isolation aside.
+    lines: String,
 }
 
 impl AdHoc {
-    pub(super) fn new(args: &Args, inspection: &Inspection) -> Result<AdHoc, Failed> {
+    pub(crate) fn new(
+        module: &Path,
+        config: Option<&PathBuf>,
+        limits: &Limits,
+        inspection: &Inspection,
+    ) -> Result<AdHoc, Failed> {
         let grants = grants(inspection);
-        let name = name(&args.module, inspection);
-        let mut text = format!("set = \"weir run\"\n[policies.{}]\n", quoted(&name));
-        text.push_str(&format!("module = \"{MODULE}\"\ncheckpoints = [\"*\"]\n"));
+        let mut text = format!("module = \"{MODULE}\"\ncheckpoints = [\"*\"]\n");
         let list: Vec<String> = grants.iter().map(|grant| quoted(grant)).collect();
         text.push_str(&format!("grants = [{}]\n", list.join(", ")));
-        if let Some(file) = &args.config {
-            text.push_str(&format!("config = {}\n", config(file)?));
+        if let Some(file) = config {
+            text.push_str(&format!("config = {}\n", self::config(file)?));
         }
-        let (fuel, memory, deadline) = (args.fuel, quoted(&args.memory), quoted(&args.deadline));
+        let (fuel, memory, deadline) = (limits.fuel, quoted(&limits.memory), quoted(&limits.deadline));
         text.push_str(&format!("limits = {{ fuel = {fuel}, memory = {memory}, deadline = {deadline} }}\n"));
-        Ok(AdHoc { grants, text })
+        Ok(AdHoc { grants, name: name(module, inspection), lines: text })
     }
 
-    pub(super) fn source(&self, wasm: Vec<u8>) -> Source {
-        Source::memory(self.text.as_str(), [(MODULE, wasm)])
+    /// The set with the one policy.
+    pub(crate) fn source(&self, wasm: Vec<u8>) -> Source {
+        self.text([(self.name.clone(), "restore")], wasm)
+    }
+
+    /// The set with the policy once in each isolation, in this order.
+    pub(crate) fn in_each(&self, isolations: &[&'static str], wasm: Vec<u8>) -> Source {
+        self.text(isolations.iter().map(|isolation| ((*isolation).to_owned(), *isolation)), wasm)
+    }
+
+    fn text(&self, policies: impl IntoIterator<Item = (String, &'static str)>, wasm: Vec<u8>) -> Source {
+        let table = |(name, isolation): (String, &str)| {
+            format!("[policies.{}]\n{}isolation = \"{isolation}\"\n", quoted(&name), self.lines)
+        };
+        let tables: String = policies.into_iter().map(table).collect();
+        Source::memory(format!("set = \"one policy\"\n{tables}"), [(MODULE, wasm)])
+    }
+}
+
+/// A report about a set nobody has written: the places in it would help nobody.
+pub(crate) fn refused(module: &Path, report: &Report) -> Failed {
+    let set = report.set.iter().map(|error| (&error.message, &error.help));
+    let load = report.load.iter().map(|error| (&error.message, &error.help));
+    let with_help = |(message, help): (&String, &Option<String>)| match help {
+        Some(help) => format!("{message}\n  help: {help}"),
+        None => message.clone(),
+    };
+    let mut problems: Vec<String> = set.chain(load).map(with_help).collect();
+    problems.dedup();
+    let name = module.display();
+    let failed = if report.load.is_empty() { Failed::input } else { Failed::refused };
+    match &problems[..] {
+        [problem] => failed(format!("`{name}` cannot run: {problem}")),
+        problems => failed(format!("`{name}` cannot run")).details(problems.join("\n")),
     }
 }
 
