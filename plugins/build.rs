@@ -125,7 +125,7 @@ fn compile(workspace: &Path, guests: &Path) -> Result<(), Fault> {
         }
     }
     // Set, not removed: flags in the environment silence those in configuration files.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", remap(workspace));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace));
     let built = run(&mut cargo)?;
     match built.status.success() {
         true => Ok(()),
@@ -133,11 +133,12 @@ fn compile(workspace: &Path, guests: &Path) -> Result<(), Fault> {
     }
 }
 
-/// Flags that take this machine's directories out of panic messages, as cargo encodes flags.
-fn remap(workspace: &Path) -> OsString {
+/// Flags as cargo encodes them: this machine's directories are taken out of panic messages, and a guest has a stack of 128 KiB
+/// instead of a mebibyte, since the kernel looks through all of a fresh instance's memory.
+fn flags(workspace: &Path) -> OsString {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
-    let mut flags = OsString::from("--remap-path-prefix=");
+    let mut flags = OsString::from("-Clink-arg=-zstack-size=131072\u{1f}--remap-path-prefix=");
     flags.push(workspace);
     flags.push("=weir");
     if let Some(home) = home {

@@ -67,8 +67,17 @@ fn show(out: &mut impl Write, paint: Paint, plan: &Plan) -> io::Result<()> {
     let policies = counted(plan.policies.len() as u64, "policy");
     writeln!(out, "{}: {}, {policies}", paint.bold(&plan.set), paint.green("good"))?;
     writeln!(out, "{}\n", paint.faint(plan.digest))?;
-    let mut table =
-        Table::new(&["policy", "mode", "checkpoints", "module", ">samples", ">sample fuel", ">fuel limit", "reads"]);
+    let mut table = Table::new(&[
+        "policy",
+        "mode",
+        "checkpoints",
+        "module",
+        ">samples",
+        ">sample fuel",
+        ">fuel limit",
+        "isolation",
+        "reads",
+    ]);
     plan.policies.iter().for_each(|policy| table.row(row(policy)));
     table.painted(paint).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     if plan.cases > 0 {
@@ -77,7 +86,7 @@ fn show(out: &mut impl Write, paint: Paint, plan: &Plan) -> io::Result<()> {
     plan.warnings.iter().try_for_each(|warning| writeln!(out, "{} {warning}", paint.yellow("warning:")))
 }
 
-fn row(policy: &PlannedPolicy) -> [String; 8] {
+fn row(policy: &PlannedPolicy) -> [String; 9] {
     let reads = if policy.reads.is_empty() { "everything".to_owned() } else { policy.reads.join(" ") };
     let sample_fuel = if policy.samples == 0 { "-".to_owned() } else { format!("<= {}", count(policy.sample_fuel)) };
     [
@@ -88,6 +97,7 @@ fn row(policy: &PlannedPolicy) -> [String; 8] {
         count(policy.samples as u64),
         sample_fuel,
         count(policy.limits.fuel),
+        policy.isolation.to_string(),
         reads,
     ]
 }

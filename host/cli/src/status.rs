@@ -55,6 +55,10 @@ fn show(out: &mut impl Write, paint: Paint, status: Status) -> io::Result<()> {
     let loaded: Vec<String> = status.generations.iter().map(u64::to_string).collect();
     fact(out, paint, "loaded", &format!("generation {}", loaded.join(", ")))?;
     fact(out, paint, "watch", &watch(paint, &status))?;
+    if !status.reused.is_empty() {
+        let names = paint.yellow(plain(&status.reused.join(", ")));
+        fact(out, paint, "reused", &format!("{names}: an evaluation finds what others left behind"))?;
+    }
     done(out, paint, &status)?;
     let Some(refused) = status.refused else { return differs(out, paint, &status) };
     let stays = format!("generation {} stays in force", status.generation.number);
@@ -92,6 +96,10 @@ fn done(out: &mut impl Write, paint: Paint, status: &Status) -> io::Result<()> {
     };
     let records = format!("{} in {}{unwritten}", count(number("/records/written")), plain(&status.audit));
     fact(out, paint, "records", &records)?;
+    let [ready, cold, repeated, dropped] =
+        ["/instances/ready", "/instances/cold", "/instances/repeated", "/instances/dropped"].map(number);
+    let told = format!("{} cold, {} repeated, {} dropped", count(cold), count(repeated), count(dropped));
+    fact(out, paint, "instances", &format!("{} ready; {told}", count(ready)))?;
     let compiled = counted(number("/sets/compilations"), "module");
     fact(out, paint, "compiled", &format!("{compiled}, {} found compiled", count(number("/sets/stored_code_used"))))?;
     let [published, back, refused] = ["/sets/published", "/sets/rolled_back", "/sets/refused"].map(number);

@@ -1,7 +1,7 @@
 //! From a line to an answer: the only place that acts on a command.
 
 use serde::Serialize;
-use weir::{GenerationNumber, RollbackError, Runtime};
+use weir::{GenerationNumber, Isolation, RollbackError, Runtime};
 
 use super::message::{
     Command, Diff, Error, Generation, Generations, Problem, ProblemKind, RolledBack, Status, VERSION,
@@ -61,8 +61,14 @@ fn status(runtime: &Runtime, about: &About) -> Status {
         files: following.as_ref().and_then(|following| following.files),
         refused: following.as_ref().and_then(|following| following.refused.clone()),
         watch: following.map(|following| following.watch),
+        reused: reused(in_force),
         metrics: serde_json::to_value(runtime.metrics()).expect("counters always serialise"),
     }
+}
+
+fn reused(generation: &weir::Generation) -> Vec<String> {
+    let reused = generation.plan().policies.iter().filter(|policy| policy.isolation == Isolation::Reuse);
+    reused.map(|policy| policy.name.clone()).collect()
 }
 
 fn generations(runtime: &Runtime, diff: Option<[u64; 2]>) -> Result<Generations, Problem> {

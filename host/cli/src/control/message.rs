@@ -49,6 +49,9 @@ pub(crate) struct Status {
     pub(crate) watch: Option<WatchState>,
     /// The report on the files as they are now, where they are refused.
     pub(crate) refused: Option<Report>,
+    /// Policies whose evaluations are not kept apart.
+    #[serde(default)]
+    pub(crate) reused: Vec<String>,
     /// As `weir::Metrics` serialises.
     pub(crate) metrics: Value,
 }

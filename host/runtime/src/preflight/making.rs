@@ -168,14 +168,14 @@ impl Order<'_> {
         Ok((instrumented.snapshot(&mut guest)?, None))
     }
 
-    /// The pages that samples and some requests of our own make an evaluation write. What real requests write beyond is
-    /// learned from them.
+    /// The pages that samples make an evaluation write, or plain requests of our own where there are none. What real requests
+    /// write beyond is learned from them.
     async fn learn(&self, template: &Template, samples: &[Sample]) -> Result<Layout, String> {
         if !restore::is_possible() {
             return Err("this machine cannot protect pages".to_owned());
         }
         let image = template.image().await.map_err(|failure| failure.to_string())?;
-        let probes = self.probes();
+        let probes = if samples.is_empty() { self.probes() } else { Vec::new() };
         let requests = samples.iter().map(|sample| &sample.given).chain(&probes);
         let (mut layout, mut too_many) = (Layout::closed(&image), false);
         let started = Instant::now();
