@@ -81,7 +81,7 @@ fn a_rollback_outlives_its_host() {
     assert_eq!((now(&host), host.refused()), ((3, 1, 0), None));
     drop(host);
     place.write("p.wasm", build(3));
-    assert_eq!(now(&place.start()), (4, 3, 1));
+    assert_eq!(now(&place.start()), (4, 3, 2));
 }
 
 #[test]

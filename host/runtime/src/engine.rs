@@ -93,6 +93,12 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        debug_assert_eq!(self.slots.available_permits(), INSTANCES, "every slot comes home");
+    }
+}
+
 /// An engine that only compiles: the same code, without the pool, and on one thread, since its host has better use for the
 /// others.
 pub(crate) fn for_worker() -> Result<wasmtime::Engine, EngineError> {

@@ -130,7 +130,7 @@ struct Workbench<'a> {
     /// By path, or everything that is wrong with one.
     modules: BTreeMap<&'a str, Result<Looked, Vec<String>>>,
     /// By what they are made of: those made during this load, which other policies can share.
-    made: BTreeMap<(Digest, Digest, Limits, BTreeSet<Grant>, Isolation), Arc<Variant>>,
+    made: BTreeMap<Ingredients<'a>, Arc<Variant>>,
 }
 
 /// A module before it is compiled.
@@ -196,7 +196,7 @@ impl<'a> Workbench<'a> {
             config: &config,
             digest,
         };
-        let variant = self.variant(&order).await.map_err(|fault| match fault {
+        let variant = self.variant(binding, &order).await.map_err(|fault| match fault {
             Fault::Policy(message) | Fault::Snapshot(message) => Report::from(refused(message)),
             Fault::Compile(error) => {
                 let transient = matches!(error, CompileError::Host(_));
@@ -223,13 +223,12 @@ impl<'a> Workbench<'a> {
     }
 
     /// The policy of these ingredients: a former generation's, one of this load, one that is stored, or a new one.
-    async fn variant(&mut self, order: &Order<'_>) -> Result<Arc<Variant>, Fault> {
-        let Binding { limits, grants, isolation, .. } = order.binding;
-        let module = order.facts.digest;
-        if let Some(policy) = self.former.get(&(module, order.digest, *limits, grants, *isolation)) {
+    async fn variant(&mut self, binding: &'a Binding, order: &Order<'_>) -> Result<Arc<Variant>, Fault> {
+        let Binding { limits, grants, isolation, .. } = binding;
+        let ingredients = (order.facts.digest, order.digest, *limits, grants, *isolation);
+        if let Some(policy) = self.former.get(&ingredients) {
             return Ok(Arc::clone(&policy.variant));
         }
-        let ingredients = (module, order.digest, *limits, grants.clone(), *isolation);
         if let Some(variant) = self.made.get(&ingredients) {
             return Ok(Arc::clone(variant));
         }

@@ -34,8 +34,21 @@ pub(crate) struct Layout {
     image_bytes: usize,
     /// The open pages as spans of bytes, in order, apart from each other.
     open: Box<[Range<usize>]>,
-    /// Their content, one after the other.
-    content: Box<[u8]>,
+    /// Their content, page by page.
+    content: Box<[Content]>,
+}
+
+/// What a page holds. Aligned to lines of the cache: copying is half as fast from between them.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Content([u8; PAGE]);
+
+impl Content {
+    fn of(image: &[u8], page: usize) -> Content {
+        let mut content = Content([0; PAGE]);
+        content.0.copy_from_slice(&image[page * PAGE..][..PAGE]);
+        content
+    }
 }
 
 impl Layout {
@@ -52,6 +65,7 @@ impl Layout {
         if pages.len() > MOST_PAGES {
             return None;
         }
+        let content = pages.iter().map(|page| Content::of(image, *page)).collect();
         let mut open: Vec<Range<usize>> = Vec::new();
         for start in pages.into_iter().map(|page| page * PAGE) {
             match open.last_mut() {
@@ -59,7 +73,6 @@ impl Layout {
                 _ => open.push(start..start + PAGE),
             }
         }
-        let content = open.iter().flat_map(|span| &image[span.clone()]).copied().collect();
         Some(Layout { version: self.version + 1, image_bytes: image.len(), open: open.into(), content })
     }
 
@@ -155,11 +168,9 @@ impl Kept {
     /// Puts the memory back after a call that ended well and did not grow it.
     pub(crate) fn put_back(&mut self) {
         let memory = self.guest.memory_mut();
-        let mut content = &*self.layout.content;
-        for span in &self.layout.open {
-            let (pages, rest) = content.split_at(span.len());
-            memory[span.clone()].copy_from_slice(pages);
-            content = rest;
+        let pages = self.layout.open.iter().flat_map(|span| span.clone().step_by(PAGE));
+        for (start, Content(content)) in pages.zip(&self.layout.content) {
+            memory[start..start + PAGE].copy_from_slice(content);
         }
         #[cfg(debug_assertions)]
         if let Some(image) = &self.image {
@@ -215,13 +226,13 @@ mod tests {
     fn layouts_grow_and_hold_what_the_image_holds() {
         let image: Vec<u8> = (0..16 * PAGE).map(|at| (at / PAGE) as u8).collect();
         let closed = Layout::closed(&image);
-        assert_eq!(closed.protected().collect::<Vec<_>>(), [0..16 * PAGE]);
+        assert!(closed.protected().eq(std::iter::once(0..16 * PAGE)));
         let layout = closed.with(&[3, 1, 4, 1], &image).unwrap();
         assert_eq!((pages(&layout), layout.version, layout.mappings()), (vec![1, 3, 4], 1, 5));
         assert_eq!(layout.protected().collect::<Vec<_>>(), [0..PAGE, 2 * PAGE..3 * PAGE, 5 * PAGE..16 * PAGE]);
         let layout = layout.with(&[0, 15], &image).unwrap();
         assert_eq!((pages(&layout), layout.version), (vec![0, 1, 3, 4, 15], 2));
-        assert_eq!(layout.content.iter().step_by(PAGE).copied().collect::<Vec<_>>(), [0, 1, 3, 4, 15]);
+        assert_eq!(layout.content.iter().map(|Content(page)| page[9]).collect::<Vec<_>>(), [0, 1, 3, 4, 15]);
         assert!(layout.with(&(0..MOST_PAGES + 1).collect::<Vec<_>>(), &vec![0; 64 * PAGE]).is_none());
     }
 
