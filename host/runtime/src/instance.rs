@@ -131,6 +131,11 @@ impl Template {
         self.running == Running::Fiber
     }
 
+    /// The right to start an instance that is not kept. Waits while too many are running.
+    pub(crate) async fn slot(&self) -> impl Drop + '_ {
+        self.engine.slot().await
+    }
+
     /// Judges one request in an instance of its own. Dropping the future ends the guest.
     pub(crate) async fn run(&self, request: &[u8], deadline: Deadline) -> Run {
         self.run_and_look(request, deadline, |_| ()).await.0
@@ -143,7 +148,7 @@ impl Template {
         deadline: Deadline,
         look: impl FnOnce(&mut Guest) -> T,
     ) -> (Run, Option<T>) {
-        let _slot = self.engine.slot().await;
+        let _slot = self.slot().await;
         let mut guest = match self.start(deadline).await {
             Ok(guest) => guest,
             Err(run) => return (run, None),
@@ -203,7 +208,7 @@ impl Template {
 
     /// The memory of an instance that has started: what every evaluation begins with.
     pub(crate) async fn image(&self) -> Result<Vec<u8>, Failure> {
-        let _slot = self.engine.slot().await;
+        let _slot = self.slot().await;
         let started = self.start(Deadline::begin(&self.limits, Waiting::Nobody)).await;
         let refused = |run: Run| run.answer.err().unwrap_or_else(|| Failure::new(FailureKind::Unavailable, ""));
         started.map(|guest| guest.memory().to_vec()).map_err(refused)

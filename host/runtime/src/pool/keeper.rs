@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::{Budget, Pool};
+use crate::poison;
 
 /// Orders that may wait. What finds no room is not done: the next call that misses an instance starts one itself.
 const ORDERS: usize = 1024;
@@ -21,6 +22,8 @@ const AT_WORK: Duration = Duration::from_secs(1);
 pub(crate) struct Keeper {
     budget: Arc<Budget>,
     orders: SyncSender<Order>,
+    /// Pools that keep instances, or did. A lock because pools come and go with generations.
+    pools: Arc<Mutex<Vec<Weak<Pool>>>>,
     pub(super) counts: Counts,
 }
 
@@ -54,8 +57,6 @@ pub(super) struct Counts {
 }
 
 enum Order {
-    /// A pool that keeps instances from now on.
-    Meet(Weak<Pool>),
     /// An instance is missing in a shard.
     Refill(Weak<Pool>, usize),
     /// The budget is spent.
@@ -66,10 +67,11 @@ impl Keeper {
     /// Starts the thread.
     pub(crate) fn start(budget: Arc<Budget>) -> Arc<Keeper> {
         let (orders, inbox) = sync_channel(ORDERS);
-        let most = budget.most_instances();
-        let work = move || Rounds { inbox, pools: Vec::new(), most }.go();
+        let (most, pools) = (budget.most_instances(), Arc::default());
+        let rounds = Rounds { inbox, pools: Arc::clone(&pools), most, made_room: None };
+        let work = move || rounds.go();
         std::thread::Builder::new().name("weir-keeper".into()).spawn(work).expect("a host can start one more thread");
-        Arc::new(Keeper { budget, orders, counts: Counts::default() })
+        Arc::new(Keeper { budget, orders, pools, counts: Counts::default() })
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
@@ -88,9 +90,12 @@ impl Keeper {
         }
     }
 
+    /// Looks after a pool from now on.
     pub(super) fn meet(&self, pool: Weak<Pool>) {
-        // A pool the keeper has not met keeps its unused instances: that is all that is lost.
-        let _ = self.orders.try_send(Order::Meet(pool));
+        let mut pools = poison::lock(&self.pools);
+        if !pools.iter().any(|known| known.ptr_eq(&pool)) {
+            pools.push(pool);
+        }
     }
 
     pub(super) fn refill(&self, pool: Weak<Pool>, place: usize) {
@@ -104,7 +109,9 @@ impl Keeper {
 
 struct Rounds {
     inbox: Receiver<Order>,
-    pools: Vec<Weak<Pool>>,
+    pools: Arc<Mutex<Vec<Weak<Pool>>>>,
+    /// When room was made last: everybody who finds none asks for it.
+    made_room: Option<Instant>,
     /// Instances the host may have.
     most: usize,
 }
@@ -114,12 +121,12 @@ impl Rounds {
         let mut looked = Instant::now();
         loop {
             match self.inbox.recv_timeout(UNUSED) {
-                Ok(Order::Meet(pool)) => self.pools.push(pool),
                 Ok(Order::Refill(pool, place)) => {
                     if let Some(pool) = pool.upgrade() {
                         pool.fill(place);
                     }
                 }
+                Ok(Order::MakeRoom) if self.made_room.is_some_and(|last| last.elapsed() < AT_WORK) => {}
                 Ok(Order::MakeRoom) => self.make_room(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -132,12 +139,13 @@ impl Rounds {
     }
 
     /// Pools that still exist.
-    fn alive(&mut self) -> Vec<Arc<Pool>> {
-        self.pools.retain(|pool| pool.strong_count() > 0);
-        self.pools.iter().filter_map(Weak::upgrade).collect()
+    fn alive(&self) -> Vec<Arc<Pool>> {
+        let mut pools = poison::lock(&self.pools);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.iter().filter_map(Weak::upgrade).collect()
     }
 
-    fn shrink(&mut self) {
+    fn shrink(&self) {
         for pool in self.alive() {
             let Some(used) = pool.used() else { continue };
             // The one used last stays, however long ago that was.
@@ -148,6 +156,7 @@ impl Rounds {
     /// Takes a sixteenth of the budget from whoever used theirs longest ago. Where all are at work, nothing is taken: the
     /// others run in fresh instances, which is cheaper than making theirs again and again.
     fn make_room(&mut self) {
+        self.made_room = Some(Instant::now());
         let mut pools: Vec<(Option<Instant>, Arc<Pool>)> =
             self.alive().into_iter().map(|pool| (pool.used(), pool)).collect();
         pools.sort_by_key(|(used, _)| *used);

@@ -91,8 +91,7 @@ impl Order<'_> {
         let wasm = instrumented.as_ref().map_or(self.wasm, |instrumented| &instrumented.wasm);
         let module = shelf.code(&self.facts.digest, wasm).map_err(Fault::Compile)?;
         let plain = self.template(&module, Some(self.config)).map_err(Fault::Policy)?;
-        let started = plain.start(Deadline::begin(plain.limits(), Waiting::Nobody)).await;
-        drop(started.map_err(|run| Fault::Policy(format!("cannot be started: {}", failure(run))))?);
+        plain.image().await.map_err(|failure| Fault::Policy(format!("cannot be started: {failure}")))?;
         let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
         let snapshot = match instrumented {
@@ -156,10 +155,12 @@ impl Order<'_> {
         samples: &[Sample],
     ) -> Result<(Vec<u8>, Option<String>), String> {
         let begin = || Deadline::begin(plain.limits(), Waiting::Nobody);
+        let _slot = plain.slot().await;
         let mut guest = plain.start(begin()).await.map_err(failure)?;
         for (index, sample) in samples.iter().enumerate() {
             let asked = plain.ask(&mut guest, &sample.given, begin(), |_| true).await;
             if !matches!(asked, Asked::Answered(Run { answer: Ok(_), .. })) {
+                drop(guest);
                 let mut guest = plain.start(begin()).await.map_err(failure)?;
                 let why = format!("not trained: it does not judge sample {index} after the ones before");
                 return Ok((instrumented.snapshot(&mut guest)?, Some(why)));
