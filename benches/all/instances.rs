@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir::{Request, Source, Trial, TrialOptions};
+use weir::{Source, Trial, TrialOptions};
 
 use crate::floor::Floor;
 use crate::hosts::{CALL, GUEST, REGEX_GUEST, request};
@@ -46,10 +46,9 @@ pub(crate) fn calls<'a>(trial: &'a Trial, given: &'a [u8]) -> impl FnMut(usize) 
     move |count| timed(vec![(); count], |()| trial.call(0, given).answer.expect("the guest answers"))
 }
 
-/// What the policy is given, and the answer that the floor gives to it.
+/// What the policy is given of a request.
 fn given(trial: &Trial, text: &str) -> Vec<u8> {
-    let request: Request = request(text);
-    trial.given(0, &request)
+    trial.given(0, &request(text))
 }
 
 /// One policy in one isolation against the warm floor, and the KiB that are put back after each of its calls.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use weir::{Inspection, Report, Source};
+use weir::{Inspection, OpenError, Report, Source};
 
 use crate::exit::{Failed, OrFail};
 
@@ -74,8 +74,16 @@ impl AdHoc {
     }
 }
 
+/// Why the set could not be opened.
+pub(crate) fn failed(module: &Path, error: OpenError) -> Failed {
+    match error {
+        OpenError::Set(report) => refused(module, &report),
+        error => Failed::environment(error),
+    }
+}
+
 /// A report about a set nobody has written: the places in it would help nobody.
-pub(crate) fn refused(module: &Path, report: &Report) -> Failed {
+fn refused(module: &Path, report: &Report) -> Failed {
     let set = report.set.iter().map(|error| (&error.message, &error.help));
     let load = report.load.iter().map(|error| (&error.message, &error.help));
     let with_help = |(message, help): (&String, &Option<String>)| match help {

@@ -3,15 +3,16 @@
 mod measure;
 mod show;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use weir::{OpenError, Request, Trial, TrialOptions};
+use weir::{Request, Trial, TrialOptions};
 
-use crate::ad_hoc::{AdHoc, Limits, refused};
-use crate::exit::{Exit, Failed, OrFail, printed};
-use crate::inspect::{cannot_be_a_policy, read_module};
+use crate::ad_hoc::{AdHoc, Limits, failed};
+use crate::exit::{Exit, Failed, printed};
+use crate::inspect::read_policy;
+use crate::lines::read_whole;
 use crate::set;
 use crate::terminal::{Paint, say};
 use measure::Measured;
@@ -100,18 +101,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
 
 /// Loads a module the ways it is to be measured.
 fn subject(module: &Path, config: Option<&PathBuf>, args: &Args, requests: &[Request]) -> Result<Subject, Failed> {
-    let wasm = read_module(module)?;
-    let inspection = weir::inspect(&wasm).map_err(|problems| cannot_be_a_policy(module, &problems))?;
-    if !inspection.problems.is_empty() {
-        return Err(cannot_be_a_policy(module, &inspection.problems));
-    }
+    let (wasm, inspection) = read_policy(module)?;
     let ad_hoc = AdHoc::new(module, config, &args.limits, &inspection)?;
     let open = |snapshots: bool, isolations: &[&'static str]| {
         let options = TrialOptions { compiler: set::compiler(), snapshots, ..TrialOptions::default() };
-        Trial::open(&ad_hoc.in_each(isolations, wasm.clone()), options).map_err(|error| match error {
-            OpenError::Set(report) => refused(module, &report),
-            error => Failed::environment(error),
-        })
+        Trial::open(&ad_hoc.in_each(isolations, wasm.clone()), options).map_err(|error| failed(module, error))
     };
     let before = Instant::now();
     let trial = open(true, &ISOLATIONS)?;
@@ -125,12 +119,7 @@ fn subject(module: &Path, config: Option<&PathBuf>, args: &Args, requests: &[Req
 fn read_requests(files: &[PathBuf]) -> Result<Vec<Request>, Failed> {
     let mut requests = Vec::new();
     for file in files {
-        let mut bytes = Vec::new();
-        let read = match file.as_os_str() == "-" {
-            true => io::stdin().lock().read_to_end(&mut bytes),
-            false => std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes)),
-        };
-        read.or_input("read", file.display())?;
+        let bytes = read_whole(file, u64::MAX)?;
         match Request::parse(&bytes) {
             Ok(request) => requests.push(request),
             Err(whole) => requests.extend(read_lines(file, &bytes, &whole.to_string())?),
@@ -147,10 +136,9 @@ fn read_requests(files: &[PathBuf]) -> Result<Vec<Request>, Failed> {
 
 /// A file with a request on each line; `whole` is what is wrong with it as one request.
 fn read_lines(file: &Path, bytes: &[u8], whole: &str) -> Result<Vec<Request>, Failed> {
-    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    let filled = lines.iter().enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-    let parsed = filled.map(|(number, line)| (number + 1, Request::parse(line)));
-    let parsed: Vec<_> = parsed.collect();
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let filled = lines.enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+    let parsed: Vec<_> = filled.map(|(number, line)| (number + 1, Request::parse(line))).collect();
     let alone = parsed.len() < 2 || parsed.iter().all(|(_, request)| request.is_err());
     let request = |(number, request): (usize, Result<Request, _>)| match request {
         Ok(request) => Ok(request),

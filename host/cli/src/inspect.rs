@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
 }
 
 /// The error for a module with problems, one a line.
-pub(crate) fn cannot_be_a_policy(module: &Path, problems: &[String]) -> Failed {
+fn cannot_be_a_policy(module: &Path, problems: &[String]) -> Failed {
     let name = module.display();
     match problems {
         [problem] => Failed::refused(format!("`{name}` cannot be a policy: {problem}")),
@@ -67,8 +67,18 @@ pub(crate) fn cannot_be_a_policy(module: &Path, problems: &[String]) -> Failed {
     }
 }
 
+/// Reads a module that can be a policy, and what is known of it.
+pub(crate) fn read_policy(path: &Path) -> Result<(Vec<u8>, Inspection), Failed> {
+    let wasm = read_module(path)?;
+    let inspection = weir::inspect(&wasm).map_err(|problems| cannot_be_a_policy(path, &problems))?;
+    match inspection.problems.is_empty() {
+        true => Ok((wasm, inspection)),
+        false => Err(cannot_be_a_policy(path, &inspection.problems)),
+    }
+}
+
 /// Reads a module of a size that could be one.
-pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
+fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
     if path.is_dir() {
         return Err(Failed::input(format!("`{}` is a folder", path.display()))
             .help("name a module in it, or use `weir check` for a whole set"));

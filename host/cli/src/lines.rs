@@ -68,6 +68,17 @@ impl Inputs {
     }
 }
 
+/// The first `most` bytes of a file; `-` is stdin.
+pub(crate) fn read_whole(file: &Path, most: u64) -> Result<Vec<u8>, Failed> {
+    let mut bytes = Vec::new();
+    let read = match is_stdin(file) {
+        true => io::stdin().lock().take(most).read_to_end(&mut bytes),
+        false => File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+    };
+    read.or_input("read", file.display())?;
+    Ok(bytes)
+}
+
 fn is_stdin(file: &Path) -> bool {
     file == Path::new("-")
 }

@@ -2,14 +2,15 @@
 
 mod show;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use weir::{OpenError, Recorder, Request, RequestError, Runtime};
+use weir::{Recorder, Request, RequestError, Runtime};
 
-use crate::ad_hoc::{AdHoc, Limits, refused};
-use crate::exit::{Exit, Failed, OrFail, printed};
-use crate::inspect::{cannot_be_a_policy, read_module};
+use crate::ad_hoc::{AdHoc, Limits, failed};
+use crate::exit::{Exit, Failed, printed};
+use crate::inspect::read_policy;
+use crate::lines::read_whole;
 use crate::set;
 use crate::terminal::{Paint, say};
 use show::Shown;
@@ -50,12 +51,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
-    let wasm = read_module(&args.module)?;
-    let inspection = weir::inspect(&wasm).map_err(|problems| cannot_be_a_policy(&args.module, &problems))?;
-    if !inspection.problems.is_empty() {
-        return Err(cannot_be_a_policy(&args.module, &inspection.problems));
-    }
-    let body = read_request(args)?;
+    /// More than any limit allows, so that an error is about the request and not about memory.
+    const MOST: u64 = 64 << 20;
+    let (wasm, inspection) = read_policy(&args.module)?;
+    let body = read_whole(&args.request, MOST)?;
     let request = Request::parse(&body).map_err(|error| no_request(args, &body, &error))?;
     let ad_hoc = AdHoc::new(&args.module, args.config.as_ref(), &args.limits, &inspection)?;
     ad_hoc.grants.iter().for_each(|grant| say(&format!("weir: granted `{grant}`, which the module asks for")));
@@ -75,19 +74,6 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     printed(written, decision.effect().into())
 }
 
-fn read_request(args: &Args) -> Result<Vec<u8>, Failed> {
-    /// More than any limit allows, so that the error is about the request and not about memory.
-    const MOST: u64 = 64 << 20;
-    let mut body = Vec::new();
-    let read = if args.request.as_os_str() == "-" {
-        io::stdin().lock().take(MOST).read_to_end(&mut body)
-    } else {
-        std::fs::File::open(&args.request).and_then(|file| file.take(MOST).read_to_end(&mut body))
-    };
-    read.or_input("read", args.request.display())?;
-    Ok(body)
-}
-
 fn no_request(args: &Args, body: &[u8], error: &RequestError) -> Failed {
     let failed = Failed::input(format!("{}: {error}", args.request.display()));
     let first_line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -102,8 +88,5 @@ fn open(args: &Args, ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Runtime, Failed> {
     let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1));
     let executor = tokio::runtime::Builder::new_current_thread().build();
     let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
-    executor.block_on(builder.open(ad_hoc.source(wasm))).map_err(|error| match error {
-        OpenError::Set(report) => refused(&args.module, &report),
-        error => Failed::environment(error),
-    })
+    executor.block_on(builder.open(ad_hoc.source(wasm))).map_err(|error| failed(&args.module, error))
 }

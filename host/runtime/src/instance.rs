@@ -68,10 +68,6 @@ impl Deadline {
     fn left(&self) -> Option<Duration> {
         self.limit.checked_sub(self.started.elapsed())
     }
-
-    fn missed(&self) -> Failure {
-        Failure::new(FailureKind::Deadline, format!("limit {} ms", self.limit.as_millis()))
-    }
 }
 
 /// What an evaluation came to and what it used.
@@ -90,6 +86,11 @@ impl Run {
     /// A guest that could not even be started, or had no time left.
     fn without_guest(failure: Failure, fuel: u64, log: Log) -> Run {
         Run { answer: Err(failure), fuel, memory_bytes: 0, log }
+    }
+
+    /// Why an instance did not start, which is all that its run says.
+    pub(crate) fn into_failure(self) -> Failure {
+        self.answer.expect_err("a run without a guest has no answer")
     }
 }
 
@@ -186,7 +187,7 @@ impl Template {
     /// has to have.
     pub(crate) async fn start(&self, deadline: Deadline) -> Result<Guest, Run> {
         let Some(left) = deadline.left() else {
-            return Err(Run::without_guest(deadline.missed(), 0, Log::default()));
+            return Err(Run::without_guest(missed(deadline.limit), 0, Log::default()));
         };
         let store = self.store(deadline.limit, left);
         let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
@@ -206,12 +207,20 @@ impl Template {
         Ok(guest)
     }
 
+    /// Starts an instance and throws it away: what fails here would fail for every request.
+    pub(crate) async fn rehearse(&self) -> Result<(), Failure> {
+        self.look_at_start(|_| ()).await
+    }
+
     /// The memory of an instance that has started: what every evaluation begins with.
     pub(crate) async fn image(&self) -> Result<Vec<u8>, Failure> {
+        self.look_at_start(|guest| guest.memory().to_vec()).await
+    }
+
+    async fn look_at_start<T>(&self, look: impl FnOnce(&Guest) -> T) -> Result<T, Failure> {
         let _slot = self.slot().await;
         let started = self.start(Deadline::begin(&self.limits, Waiting::Nobody)).await;
-        let refused = |run: Run| run.answer.err().unwrap_or_else(|| Failure::new(FailureKind::Unavailable, ""));
-        started.map(|guest| guest.memory().to_vec()).map_err(refused)
+        started.map(|guest| look(&guest)).map_err(Run::into_failure)
     }
 
     /// The answer to a request; none where it may not be written where the guest wants it.
@@ -263,9 +272,7 @@ impl Template {
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::new(FailureKind::Fuel, format!("limit {}", self.limits.fuel)),
-            Some(Trap::Interrupt) => {
-                Failure::new(FailureKind::Deadline, format!("limit {} ms", host.deadline.as_millis()))
-            }
+            Some(Trap::Interrupt) => missed(host.deadline),
             Some(trap) if let Some(limit) = &host.growth_refused => {
                 Failure::new(FailureKind::Memory, format!("{limit}, then {}", trapped(*trap, error)))
             }
@@ -273,6 +280,10 @@ impl Template {
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }
     }
+}
+
+fn missed(limit: Duration) -> Failure {
+    Failure::new(FailureKind::Deadline, format!("limit {} ms", limit.as_millis()))
 }
 
 /// The trap and the guest's functions on the way to it, innermost first.

@@ -224,29 +224,25 @@ impl Pool {
 
     /// Makes so many more instances ready on this core, as far as the budget goes.
     pub(crate) fn add(&self, more: usize) {
-        for _ in 0..more {
-            let deadline = Deadline::begin(self.template.limits(), Waiting::Nobody);
-            let Some(instance) = pollster::block_on(self.make(deadline)) else { return };
-            self.bring_home(self.shards.place(), Idle { instance, since: Instant::now() });
-        }
+        (0..more).take_while(|_| self.make_ready(self.shards.place())).for_each(drop);
     }
 
     /// Makes an instance where there is none.
     fn fill(&self, place: usize) {
-        if !self.awake.load(Ordering::Relaxed) || !poison::lock(self.shards.at(place)).idle.is_empty() {
-            return;
-        }
-        let deadline = Deadline::begin(self.template.limits(), Waiting::Nobody);
-        if let Some(instance) = pollster::block_on(self.make(deadline)) {
-            self.bring_home(place, Idle { instance, since: Instant::now() });
+        if self.awake.load(Ordering::Relaxed) && poison::lock(self.shards.at(place)).idle.is_empty() {
+            self.make_ready(place);
         }
     }
 
-    fn bring_home(&self, place: usize, idle: Idle) {
+    /// Makes an instance for a shard; false where there can be none.
+    fn make_ready(&self, place: usize) -> bool {
+        let deadline = Deadline::begin(self.template.limits(), Waiting::Nobody);
+        let Some(instance) = pollster::block_on(self.make(deadline)) else { return false };
         let mut shard = poison::lock(self.shards.at(place));
         if self.awake.load(Ordering::Relaxed) {
-            shard.idle.push(idle);
+            shard.idle.push(Idle { instance, since: Instant::now() });
         }
+        true
     }
 
     /// Stops keeping instances: what is idle is dropped now, what is leased when it comes home.
@@ -328,11 +324,8 @@ impl Lease<'_> {
         }
         // Its open pages are put back and the others never changed: this is the image.
         kept.put_back();
-        let (run, pages) = template
-            .run_and_look(request, deadline, |guest| {
-                (guest.memory().len() == kept.memory().len()).then(|| differing(guest.memory(), kept.memory()))
-            })
-            .await;
+        let look = |guest: &mut Guest| differing(guest.memory(), kept.memory());
+        let (run, pages) = template.run_and_look(request, deadline, look).await;
         if let Some(pages) = pages.flatten().filter(|_| run.answer.is_ok()) {
             self.pool.learn(&pages, kept.memory());
         }

@@ -101,10 +101,11 @@ impl Layout {
     }
 }
 
-/// The pages that differ between two memories of one size.
-pub(crate) fn differing(one: &[u8], other: &[u8]) -> Vec<usize> {
+/// The pages that differ between two memories; none where one is larger, since its growth cannot be put back.
+pub(crate) fn differing(one: &[u8], other: &[u8]) -> Option<Vec<usize>> {
     let pairs = one.chunks(PAGE).zip(other.chunks(PAGE)).enumerate();
-    pairs.filter(|(_, (one, other))| one != other).map(|(page, _)| page).collect()
+    let differ = pairs.filter(|(_, (one, other))| one != other).map(|(page, _)| page);
+    (one.len() == other.len()).then(|| differ.collect())
 }
 
 /// Whether this machine has what restoring needs.
@@ -241,6 +242,8 @@ mod tests {
         let (one, mut other) = (vec![0; 4 * PAGE], vec![0; 4 * PAGE]);
         other[PAGE - 1] = 1;
         other[3 * PAGE] = 1;
-        assert_eq!(differing(&one, &other), [0, 3]);
+        assert_eq!(differing(&one, &other), Some(vec![0, 3]));
+        other.extend([0; PAGE]);
+        assert_eq!(differing(&one, &other), None);
     }
 }

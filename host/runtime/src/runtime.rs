@@ -1,7 +1,6 @@
 //! The composition root: the only file that knows every stage.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::compiled::{MachineCode, StoreError};
 use crate::compiler::Compiler;
-use crate::cores::PerCore;
+use crate::cores::{PerCore, cores};
 use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::engine::{Engine, EngineError};
@@ -33,7 +32,7 @@ use crate::request::Request;
 use crate::watcher::{Patience, WatchState};
 
 /// Instances kept ready where nobody says how many.
-const READY: usize = 4096;
+pub(crate) const READY: usize = 4096;
 
 /// What a runtime is opened with.
 #[derive(Debug, Default)]
@@ -230,8 +229,7 @@ impl Runtime {
                 decisions
             }))
         };
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        requests.ready_chunks(CHUNK).map(judge).buffered(2 * cores).flat_map(stream::iter)
+        requests.ready_chunks(CHUNK).map(judge).buffered(2 * cores()).flat_map(stream::iter)
     }
 
     /// Loads and checks another set without bringing it into force. Blocks as long as that takes.

@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::pool::InstanceMetrics;
 use crate::preflight::{Workshop, prepare};
 use crate::request::Request;
-use crate::runtime::{OpenError, workshop};
+use crate::runtime::{OpenError, READY, workshop};
 use crate::verdict::Failure;
 
 /// The policies of a set, loaded to be measured: what `weir bench` and the figures of this project come from.
@@ -47,7 +47,7 @@ pub struct TrialOptions {
 
 impl Default for TrialOptions {
     fn default() -> Self {
-        TrialOptions { compiler: Compiler::in_process(), ready_instances: 4096, snapshots: true }
+        TrialOptions { compiler: Compiler::in_process(), ready_instances: READY, snapshots: true }
     }
 }
 

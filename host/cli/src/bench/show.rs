@@ -6,50 +6,59 @@ use super::measure::{Measured, Way};
 use crate::table::Table;
 use crate::terminal::{Paint, count, counted, plain};
 
-/// All figures of one policy, in the order they are shown in: name, value, digits after the point.
-fn figures(measured: &Measured) -> Vec<(&'static str, Option<f64>, usize)> {
-    let Measured { isolated, fresh, warm, plain, fuel, memory_bytes, answer_bytes, ready_kib, load_ms, plan, .. } =
-        measured;
-    let over = |one: &Way, other: &Way| Some(one.micros(0.5) / other.micros(0.5));
-    vec![
-        ("isolated_median_us", Some(isolated.micros(0.5)), 2),
-        ("isolated_p99_us", Some(isolated.micros(0.99)), 2),
-        ("fresh_median_us", Some(fresh.micros(0.5)), 2),
-        ("warm_median_us", Some(warm.micros(0.5)), 2),
-        ("plain_median_us", Some(plain.micros(0.5)), 2),
-        ("isolated_over_warm", over(isolated, warm), 2),
-        ("snapshot_gain", over(plain, isolated), 1),
-        ("snapshot_gain_fresh", over(plain, fresh), 1),
-        ("fuel_median", Some(fuel.value_at_quantile(0.5) as f64), 0),
-        ("fuel_largest", Some(fuel.max() as f64), 0),
-        ("memory_kib", Some(*memory_bytes as f64 / 1024.0), 0),
-        ("put_back_kib", Some(plan.put_back_bytes as f64 / 1024.0), 0),
-        ("ready_instance_kib", *ready_kib, 1),
-        ("answer_bytes", Some(*answer_bytes as f64), 0),
-        ("load_ms", Some(*load_ms), 0),
-    ]
+/// A figure: its name in JSON, what it is in words, its unit, and how many digits of it mean something.
+struct Figure {
+    name: &'static str,
+    meaning: &'static str,
+    unit: &'static str,
+    digits: usize,
+    of: fn(&Measured) -> Option<f64>,
 }
 
-/// What each figure is, for people.
-const MEANINGS: [&str; 15] = [
-    "as a host calls it, median",
-    "as a host calls it, 99th percentile",
-    "in a fresh instance each time",
-    "never put back: the floor",
-    "without a snapshot, configured each time",
-    "isolation over the floor",
-    "saved by its snapshot",
-    "saved by it where instances are fresh",
-    "fuel, median",
-    "fuel, largest",
-    "memory of the guest",
-    "put back after each call",
-    "memory of a ready instance",
-    "largest answer",
-    "to load it",
+const fn figure(
+    name: &'static str,
+    meaning: &'static str,
+    (unit, digits): (&'static str, usize),
+    of: fn(&Measured) -> Option<f64>,
+) -> Figure {
+    Figure { name, meaning, unit, digits, of }
+}
+
+const MICROS: (&str, usize) = ("us", 2);
+
+/// All figures of one policy, in the order they are shown in.
+const FIGURES: [Figure; 15] = [
+    figure("isolated_median_us", "as a host calls it, median", MICROS, |m| Some(m.isolated.micros(0.5))),
+    figure("isolated_p99_us", "as a host calls it, 99th percentile", MICROS, |m| Some(m.isolated.micros(0.99))),
+    figure("fresh_median_us", "in a fresh instance each time", MICROS, |m| Some(m.fresh.micros(0.5))),
+    figure("warm_median_us", "never put back: the floor", MICROS, |m| Some(m.warm.micros(0.5))),
+    figure("plain_median_us", "without a snapshot, configured each time", MICROS, |m| Some(m.plain.micros(0.5))),
+    figure("isolated_over_warm", "isolation over the floor", ("x", 2), |m| over(&m.isolated, &m.warm)),
+    figure("snapshot_gain", "saved by its snapshot", ("x", 1), |m| over(&m.plain, &m.isolated)),
+    figure("snapshot_gain_fresh", "saved by it where instances are fresh", ("x", 1), |m| over(&m.plain, &m.fresh)),
+    figure("fuel_median", "fuel, median", ("", 0), |m| Some(m.fuel.value_at_quantile(0.5) as f64)),
+    figure("fuel_largest", "fuel, largest", ("", 0), |m| Some(m.fuel.max() as f64)),
+    figure("memory_kib", "memory of the guest", ("KiB", 0), |m| Some(m.memory_bytes as f64 / 1024.0)),
+    figure("put_back_kib", "put back after each call", ("KiB", 0), |m| Some(m.plan.put_back_bytes as f64 / 1024.0)),
+    figure("ready_instance_kib", "memory of a ready instance", ("KiB", 1), |m| m.ready_kib),
+    figure("answer_bytes", "largest answer", ("bytes", 0), |m| Some(m.answer_bytes as f64)),
+    figure("load_ms", "to load it", ("ms", 0), |m| Some(m.load_ms)),
 ];
 
-const UNITS: [&str; 15] = ["us", "us", "us", "us", "us", "x", "x", "x", "", "", "KiB", "KiB", "KiB", "bytes", "ms"];
+fn over(one: &Way, other: &Way) -> Option<f64> {
+    Some(one.micros(0.5) / other.micros(0.5))
+}
+
+impl Figure {
+    fn text(&self, measured: &Measured) -> String {
+        (self.of)(measured).map_or("not known".to_owned(), |value| number(value, self.digits))
+    }
+
+    /// The first over the second.
+    fn ratio(&self, one: &Measured, other: &Measured) -> Option<f64> {
+        Some((self.of)(one)? / (self.of)(other)?)
+    }
+}
 
 /// One object: the figures of each module, and those of the first over those of the second.
 pub(super) fn json(measured: &[Measured], requests: usize, calls: u32) -> Value {
@@ -59,21 +68,17 @@ pub(super) fn json(measured: &[Measured], requests: usize, calls: u32) -> Value 
             "name": measured.name, "digest": plan.digest, "isolation": plan.isolation, "snapshot": plan.snapshot,
             "plain": plan.plain, "unrestorable": plan.unrestorable, "samples": plan.samples,
         });
-        figures(measured).into_iter().for_each(|(name, value, _)| module[name] = json!(value));
+        FIGURES.iter().for_each(|figure| module[figure.name] = json!((figure.of)(measured)));
         module
     };
     let ratios = match measured {
-        [one, other] => ratios(one, other).into_iter().map(|(name, ratio)| (name.to_owned(), json!(ratio))).collect(),
+        [one, other] => {
+            FIGURES.iter().map(|figure| (figure.name.to_owned(), json!(figure.ratio(one, other)))).collect()
+        }
         _ => Value::Null,
     };
     let against = measured.get(1).map_or(Value::Null, module);
     json!({ "v": 1, "requests": requests, "calls": calls, "module": module(&measured[0]), "against": against, "ratios": ratios })
-}
-
-/// The first over the second, figure by figure.
-fn ratios(one: &Measured, other: &Measured) -> Vec<(&'static str, Option<f64>)> {
-    let pairs = figures(one).into_iter().zip(figures(other));
-    pairs.map(|((name, one, _), (_, other, _))| (name, one.zip(other).map(|(one, other)| one / other))).collect()
 }
 
 /// A title, a table and what explains it.
@@ -84,16 +89,16 @@ pub(super) fn lines(measured: &[Measured], requests: usize, paint: Paint) -> Vec
         String::new(),
     ];
     let mut table = Table::new(&["", ">", "", ">", ">"]);
-    let all: Vec<Vec<_>> = measured.iter().map(figures).collect();
-    let ratios = measured.get(1).map(|other| ratios(&measured[0], other));
-    for (row, (meaning, unit)) in MEANINGS.iter().zip(UNITS).enumerate() {
-        let cell = |(_, value, digits): &(&str, Option<f64>, usize)| {
-            value.map_or("not known".to_owned(), |value| number(value, *digits))
-        };
-        let other = all.get(1).map_or_else(String::new, |other| cell(&other[row]));
-        let ratio = ratios.as_ref().and_then(|ratios| ratios[row].1).filter(|ratio| ratio.is_finite());
-        let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
-        table.row([(*meaning).to_owned(), cell(&all[0][row]), unit.to_owned(), other, ratio]);
+    for figure in &FIGURES {
+        let other = measured.get(1);
+        let ratio = other.and_then(|other| figure.ratio(&measured[0], other)).filter(|ratio| ratio.is_finite());
+        table.row([
+            figure.meaning.to_owned(),
+            figure.text(&measured[0]),
+            figure.unit.to_owned(),
+            other.map_or_else(String::new, |other| figure.text(other)),
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
+        ]);
     }
     lines.extend(table.lines().into_iter().skip(1));
     lines.push(String::new());

@@ -14,7 +14,6 @@ use crate::poison;
 const ORDERS: usize = 1024;
 /// An instance that was not used for so long is dropped, unless it is its policy's last.
 const UNUSED: Duration = Duration::from_secs(60);
-
 /// What was used within this time is at work.
 const AT_WORK: Duration = Duration::from_secs(1);
 

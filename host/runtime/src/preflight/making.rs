@@ -91,7 +91,7 @@ impl Order<'_> {
         let wasm = instrumented.as_ref().map_or(self.wasm, |instrumented| &instrumented.wasm);
         let module = shelf.code(&self.facts.digest, wasm).map_err(Fault::Compile)?;
         let plain = self.template(&module, Some(self.config)).map_err(Fault::Policy)?;
-        plain.image().await.map_err(|failure| Fault::Policy(format!("cannot be started: {failure}")))?;
+        plain.rehearse().await.map_err(|failure| Fault::Policy(format!("cannot be started: {failure}")))?;
         let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
         let snapshot = match instrumented {
@@ -155,6 +155,7 @@ impl Order<'_> {
         samples: &[Sample],
     ) -> Result<(Vec<u8>, Option<String>), String> {
         let begin = || Deadline::begin(plain.limits(), Waiting::Nobody);
+        let failure = |run: Run| run.into_failure().to_string();
         let _slot = plain.slot().await;
         let mut guest = plain.start(begin()).await.map_err(failure)?;
         for (index, sample) in samples.iter().enumerate() {
@@ -182,8 +183,7 @@ impl Order<'_> {
         let started = Instant::now();
         for request in requests.take_while(|_| started.elapsed() < LEARNING) {
             let deadline = Deadline::begin(template.limits(), Waiting::Caller).at_most(LEARNING);
-            let look =
-                |guest: &mut Guest| (guest.memory().len() == image.len()).then(|| differing(guest.memory(), &image));
+            let look = |guest: &mut Guest| differing(guest.memory(), &image);
             let (run, pages) = template.run_and_look(request, deadline, look).await;
             // An evaluation that fails or grows its memory is not one whose instance would be kept.
             let Some(pages) = pages.flatten().filter(|_| run.answer.is_ok()) else { continue };
@@ -224,10 +224,6 @@ impl Order<'_> {
         let template = Template::new(engine, module, grants, *limits, config);
         template.map_err(|error| format!("cannot be linked: {error:#}"))
     }
-}
-
-fn failure(run: Run) -> String {
-    run.answer.err().map_or_else(String::new, |failure| failure.to_string())
 }
 
 /// The error of a policy whose snapshot judges otherwise than the policy itself.
