@@ -3,6 +3,7 @@
 //!
 //! In debug builds, which tests are, the host itself compares the whole memory after each reset.
 
+mod bulk;
 mod pools;
 mod random;
 mod snapshots;

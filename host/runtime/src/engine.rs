@@ -88,8 +88,9 @@ impl Engine {
 
     /// The epochs after which `left` has surely passed. The current tick is already running, hence one more.
     pub(crate) fn ticks(left: Duration) -> u64 {
-        let whole = left.as_nanos().div_ceil(ticker::TICK.as_nanos());
-        u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
+        // INVARIANT: a tick is a millisecond. Dividing 128-bit nanoseconds would show in every call.
+        let started = u64::from(left.subsec_nanos().div_ceil(1_000_000));
+        left.as_secs().saturating_mul(1_000).saturating_add(started).saturating_add(1)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A policy's module with its bounds, and one evaluation in one instance of it; how an end becomes a typed failure.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,9 +98,15 @@ impl Run {
 /// What came of asking an instance whose memory may be protected.
 pub(crate) enum Asked {
     Answered(Run),
-    /// It stored to a protected page, or outside of its memory: one cannot be told from the other. Where it was asked, the
-    /// run says what that is if it was outside.
-    Stopped(Option<Run>),
+    Stopped(Box<Stop>),
+}
+
+/// An instance stored to a protected page, or outside of its memory: one cannot always be told from the other.
+pub(crate) struct Stop {
+    /// What it came to if it was outside; none where the host was about to write the input, so that nothing was asked.
+    pub(crate) said: Option<Run>,
+    /// The bytes of its memory that were to be written, as far as that is known.
+    pub(crate) at: Option<Range<usize>>,
 }
 
 impl Template {
@@ -154,16 +161,33 @@ impl Template {
             Ok(guest) => guest,
             Err(run) => return (run, None),
         };
-        let answer = self.judged(&mut guest, request, |_| true).await;
-        let answer = answer.map(|answer| answer.expect("a fresh instance takes every input"));
+        let longest = self.limits.output_bytes;
+        let said = match self.running {
+            Running::Inline => guest.judge(request, longest, |_| true),
+            Running::Fiber => guest.judge_on_fiber(request, longest, |_| true).await,
+        };
+        let answer = said.map(|said| said.expect("a fresh instance takes every input"));
         let run = self.ended(answer, &mut guest);
         let looked = look(&mut guest);
         (run, Some(looked))
     }
 
-    /// Judges one request in an instance that has started; `takes` says where an input may be written. Whoever calls this
-    /// has not waited since the deadline began, so all of its time is left.
+    /// Judges one request in an instance that has started, on the calling stack; `takes` says where an input may be written.
+    /// Whoever calls this has not waited since the deadline began, so all of its time is left.
     #[inline]
+    pub(crate) fn ask_inline(
+        &self,
+        guest: &mut Guest,
+        request: &[u8],
+        deadline: Deadline,
+        takes: impl Fn(Input) -> bool,
+    ) -> Asked {
+        self.begin(guest, deadline);
+        let said = guest.judge(request, self.limits.output_bytes, takes);
+        self.asked(said, guest)
+    }
+
+    /// As [`Template::ask_inline`], on a stack of its own where the limits ask for one.
     pub(crate) async fn ask(
         &self,
         guest: &mut Guest,
@@ -171,15 +195,43 @@ impl Template {
         deadline: Deadline,
         takes: impl Fn(Input) -> bool,
     ) -> Asked {
+        if self.running == Running::Inline {
+            return self.ask_inline(guest, request, deadline, takes);
+        }
+        self.begin(guest, deadline);
+        let said = guest.judge_on_fiber(request, self.limits.output_bytes, takes).await;
+        self.asked(said, guest)
+    }
+
+    #[inline]
+    fn begin(&self, guest: &mut Guest, deadline: Deadline) {
         guest.store.data_mut().begin(deadline.limit);
         guest.store.set_epoch_deadline(Engine::ticks(deadline.limit));
-        match self.judged(guest, request, takes).await {
-            Ok(None) => Asked::Stopped(None),
-            Ok(Some(answer)) => Asked::Answered(self.ended(Ok(answer), guest)),
-            Err(error) if error.downcast_ref() == Some(&Trap::MemoryOutOfBounds) => {
-                Asked::Stopped(Some(self.ended(Err(error), guest)))
+        guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
+    }
+
+    #[inline]
+    fn asked(&self, said: wasmtime::Result<Result<Vec<u8>, Input>>, guest: &mut Guest) -> Asked {
+        match said {
+            Ok(Ok(answer)) => Asked::Answered(self.ended(Ok(answer), guest)),
+            Ok(Err(input)) => Asked::Stopped(Box::new(Stop { said: None, at: Some(input.span()) })),
+            Err(error) => self.failed(error, guest),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, error: wasmtime::Error, guest: &mut Guest) -> Asked {
+        let at = match error.downcast_ref() {
+            Some(Trap::MemoryOutOfBounds) => fault_address(&error),
+            _ => return Asked::Answered(self.ended(Err(error), guest)),
+        };
+        let outside = at.is_some_and(|at| at >= guest.memory_bytes());
+        let run = self.ended(Err(error), guest);
+        match outside {
+            true => Asked::Answered(run),
+            false => {
+                Asked::Stopped(Box::new(Stop { said: Some(run), at: at.map(|at| at as usize..at as usize + 1) }))
             }
-            Err(error) => Asked::Answered(self.ended(Err(error), guest)),
         }
     }
 
@@ -199,11 +251,12 @@ impl Template {
             }
         };
         if let Some(config) = &self.config
-            && let Err(error) = guest.configure(&self.exports, config).await
+            && let Err(error) = guest.configure(self.running, &self.exports, config).await
         {
             return Err(self.ended(Err(error), &mut guest));
         }
         guest.store.data_mut().begin(deadline.limit);
+        guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         Ok(guest)
     }
 
@@ -221,23 +274,6 @@ impl Template {
         let _slot = self.slot().await;
         let started = self.start(Deadline::begin(&self.limits, Waiting::Nobody)).await;
         started.map(|guest| look(&guest)).map_err(Run::into_failure)
-    }
-
-    /// The answer to a request; none where it may not be written where the guest wants it.
-    #[inline]
-    async fn judged(
-        &self,
-        guest: &mut Guest,
-        request: &[u8],
-        takes: impl Fn(Input) -> bool,
-    ) -> wasmtime::Result<Option<Vec<u8>>> {
-        guest.store.set_fuel(self.limits.fuel)?;
-        let input = guest.allocate(request.len()).await?;
-        if !takes(input) {
-            return Ok(None);
-        }
-        guest.write(input, request)?;
-        guest.judge(input, self.limits.output_bytes).await.map(Some)
     }
 
     #[inline]
@@ -280,6 +316,16 @@ impl Template {
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }
     }
+}
+
+/// Where a store faulted, which only the text of the error says; none where it says nothing.
+fn fault_address(error: &wasmtime::Error) -> Option<u64> {
+    const BEFORE: &str = "memory fault at wasm address 0x";
+    error.chain().find_map(|cause| {
+        let text = cause.to_string();
+        let digits = text.strip_prefix(BEFORE)?.split(' ').next()?;
+        u64::from_str_radix(digits, 16).ok()
+    })
 }
 
 fn missed(limit: Duration) -> Failure {

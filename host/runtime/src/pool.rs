@@ -27,9 +27,9 @@ pub use self::keeper::InstanceMetrics;
 pub(crate) use self::keeper::Keeper;
 use crate::abi::core::Guest;
 use crate::cores::PerCore;
-use crate::instance::{Asked, Deadline, Run, Template, Waiting};
+use crate::instance::{Asked, Deadline, Run, Stop, Template, Waiting};
 use crate::poison;
-use crate::restore::{Kept, Layout, differing};
+use crate::restore::{Kept, Layout, differing, pages_of};
 use crate::set::Isolation;
 
 /// Longest request that is written into a kept instance. What reads more works long enough for a fresh one not to show,
@@ -116,35 +116,59 @@ impl Pool {
 
     /// Judges one request. Dropping the future ends the guest.
     pub(crate) async fn run(&self, request: &[u8], deadline: Deadline) -> Run {
-        // What is rare has futures of its own on the heap: whoever waits for this one moves as little as possible.
-        let lease = match self.lease(request.len(), deadline) {
-            Leased::Ready(lease) => Some(lease),
-            Leased::None(place) => Box::pin(self.cold(place, deadline)).await,
-            Leased::Never => None,
-        };
-        let Some(mut lease) = lease else { return Box::pin(self.template.run(request, deadline)).await };
-        match lease.ask(request, deadline).await {
-            Asked::Answered(run) => run,
-            Asked::Stopped(run) => Box::pin(lease.repeat(run, request, deadline)).await,
+        // What waits has a future of its own on the heap: whoever polls this one moves nothing but the answer.
+        match self.run_at_once(request, deadline) {
+            Ok(run) => run,
+            Err(rest) => Box::pin(self.run_rest(rest, request, deadline)).await,
         }
     }
 
-    /// An instance for one call.
-    fn lease(&self, length: usize, deadline: Deadline) -> Leased<'_> {
+    /// The usual way: an instance is ready, and its call needs no stack of its own.
+    fn run_at_once(&self, request: &[u8], deadline: Deadline) -> Result<Run, Rest<'_>> {
+        let mut lease = self.lease(request.len(), deadline)?;
+        if self.template.is_fiber() {
+            return Err(Rest::Ask(lease));
+        }
+        match lease.ask_inline(request, deadline) {
+            Asked::Answered(run) => Ok(run),
+            Asked::Stopped(stop) => Err(Rest::Repeat(lease, stop)),
+        }
+    }
+
+    #[cold]
+    async fn run_rest(&self, rest: Rest<'_>, request: &[u8], deadline: Deadline) -> Run {
+        let mut lease = match rest {
+            Rest::Repeat(lease, stop) => return lease.repeat(stop, request, deadline).await,
+            Rest::Fresh => return self.template.run(request, deadline).await,
+            Rest::Ask(lease) => lease,
+            Rest::Start(place) => match self.cold(place, deadline).await {
+                Some(lease) => lease,
+                None => return self.template.run(request, deadline).await,
+            },
+        };
+        match lease.ask(request, deadline).await {
+            Asked::Answered(run) => run,
+            Asked::Stopped(stop) => lease.repeat(stop, request, deadline).await,
+        }
+    }
+
+    /// An instance for one call, or what is to be done without one.
+    #[inline]
+    fn lease(&self, length: usize, deadline: Deadline) -> Result<Lease<'_>, Rest<'_>> {
         if self.isolation == Isolation::Fresh || length > LONGEST_INPUT || !self.awake.load(Ordering::Relaxed) {
-            return Leased::Never;
+            return Err(Rest::Fresh);
         }
         let place = self.shards.place();
         let idle = {
             let mut shard = poison::lock(self.shards.at(place));
             if !shard.favour.lets() {
-                return Leased::Never;
+                return Err(Rest::Fresh);
             }
             shard.idle.pop()
         };
         match idle.or_else(|| self.elsewhere(place)).and_then(|idle| self.renewed(idle.instance)) {
-            Some(instance) => Leased::Ready(self.leased(place, instance, deadline)),
-            None => Leased::None(place),
+            Some(instance) => Ok(self.leased(place, instance, deadline)),
+            None => Err(Rest::Start(place)),
         }
     }
 
@@ -166,7 +190,7 @@ impl Pool {
     }
 
     fn leased(&self, place: usize, instance: Box<Instance>, deadline: Deadline) -> Lease<'_> {
-        Lease { pool: self, place, instance: Some(instance), clean: false, since: deadline.started() }
+        Lease { pool: self, place, instance: Some(instance), clean: false, learned: false, since: deadline.started() }
     }
 
     /// An instance of another core that has nothing to do. It stays with who took it.
@@ -200,12 +224,13 @@ impl Pool {
     }
 
     /// Opens more pages for all instances, each when it is leased the next time. `image` is what every evaluation starts from.
-    fn learn(&self, pages: &[usize], image: &[u8]) {
+    /// False where that would be too many.
+    fn learn(&self, pages: &[usize], image: &[u8]) -> bool {
         let mut layout = poison::lock(&self.layout);
-        if let Some(more) = layout.with(pages, image) {
-            self.version.store(more.version, Ordering::Relaxed);
-            *layout = Arc::new(more);
-        }
+        let Some(more) = layout.with(pages, image) else { return false };
+        self.version.store(more.version, Ordering::Relaxed);
+        *layout = Arc::new(more);
+        true
     }
 
     /// Begins to keep instances, and makes the first ones: one for each core, or one for all where the budget is short.
@@ -270,13 +295,16 @@ impl Pool {
     }
 }
 
-/// What a pool has for a call.
-enum Leased<'a> {
-    Ready(Lease<'a>),
-    /// Nothing is idle; this is the shard of the calling thread.
-    None(usize),
-    /// A fresh instance is to be used.
-    Never,
+/// What is left to do for a call that is not over at once.
+enum Rest<'a> {
+    /// Ask on a stack of its own.
+    Ask(Lease<'a>),
+    /// Start an instance, since none is idle; this is the shard of the calling thread.
+    Start(usize),
+    /// Run in a fresh instance.
+    Fresh,
+    /// Judge again: it stored where nothing may be stored.
+    Repeat(Lease<'a>, Box<Stop>),
 }
 
 /// An instance for one call. Dropped halfway, the instance goes, too.
@@ -288,32 +316,57 @@ struct Lease<'a> {
     instance: Option<Box<Instance>>,
     /// Whether the call has ended in a way that can be put back.
     clean: bool,
+    /// Whether the instance is lost for pages that are open from now on: not what makes a policy fall out of favour.
+    learned: bool,
     since: Instant,
 }
 
 impl Lease<'_> {
     #[inline]
-    async fn ask(&mut self, request: &[u8], deadline: Deadline) -> Asked {
-        let template = &self.pool.template;
-        let Instance { guest, .. } = self.instance.as_deref_mut().expect("a lease has its instance until it ends");
-        let (asked, grown) = match guest {
+    fn ask_inline(&mut self, request: &[u8], deadline: Deadline) -> Asked {
+        let (template, instance) = self.parts();
+        let asked = match &mut instance.guest {
             Held::Restored(kept) => {
                 let (guest, layout) = kept.parts();
-                let asked = template.ask(guest, request, deadline, |input| layout.takes(input)).await;
-                (asked, kept.has_grown())
+                template.ask_inline(guest, request, deadline, |input| layout.takes(input))
             }
-            Held::Reused(guest) => (template.ask(guest, request, deadline, |_| true).await, false),
+            Held::Reused(guest) => template.ask_inline(guest, request, deadline, |_| true),
         };
-        self.clean = !grown && matches!(&asked, Asked::Answered(Run { answer: Ok(_), .. }));
+        self.see(&asked);
         asked
+    }
+
+    async fn ask(&mut self, request: &[u8], deadline: Deadline) -> Asked {
+        let (template, instance) = self.parts();
+        let asked = match &mut instance.guest {
+            Held::Restored(kept) => {
+                let (guest, layout) = kept.parts();
+                template.ask(guest, request, deadline, |input| layout.takes(input)).await
+            }
+            Held::Reused(guest) => template.ask(guest, request, deadline, |_| true).await,
+        };
+        self.see(&asked);
+        asked
+    }
+
+    fn parts(&mut self) -> (&Template, &mut Instance) {
+        (&self.pool.template, self.instance.as_deref_mut().expect("a lease has its instance until it ends"))
+    }
+
+    /// Notes whether the instance can be put back after this.
+    #[inline]
+    fn see(&mut self, asked: &Asked) {
+        let (_, instance) = self.parts();
+        let grown = matches!(&instance.guest, Held::Restored(kept) if kept.has_grown());
+        self.clean = !grown && matches!(asked, Asked::Answered(Run { answer: Ok(_), .. }));
     }
 
     /// Judges again in a fresh instance, as if there had been no first time, and learns the pages it writes.
     /// A reused instance knows what nobody can repeat: what it said stands.
-    async fn repeat(mut self, said: Option<Run>, request: &[u8], deadline: Deadline) -> Run {
+    async fn repeat(mut self, stop: Box<Stop>, request: &[u8], deadline: Deadline) -> Run {
         let Pool { template, keeper, .. } = self.pool;
         let instance = self.instance.as_deref_mut().expect("a lease has its instance until it ends");
-        let kept = match (&mut instance.guest, said) {
+        let kept = match (&mut instance.guest, stop.said) {
             (Held::Restored(kept), _) => kept,
             (Held::Reused(_), Some(run)) => return run,
             (Held::Reused(_), None) => return template.run(request, deadline).await,
@@ -326,8 +379,10 @@ impl Lease<'_> {
         kept.put_back();
         let look = |guest: &mut Guest| differing(guest.memory(), kept.memory());
         let (run, pages) = template.run_and_look(request, deadline, look).await;
-        if let Some(pages) = pages.flatten().filter(|_| run.answer.is_ok()) {
-            self.pool.learn(&pages, kept.memory());
+        if let Some(mut pages) = pages.flatten().filter(|_| run.answer.is_ok()) {
+            // A page that is written what it holds does not differ.
+            pages.extend(stop.at.into_iter().flat_map(|span| pages_of(&span)));
+            self.learned = self.pool.learn(&pages, kept.memory());
         }
         run
     }
@@ -354,7 +409,9 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if self.end().is_none() {
             self.pool.keeper.counts.dropped.fetch_add(1, Ordering::Relaxed);
-            poison::lock(self.pool.shards.at(self.place)).favour.lost();
+            if !self.learned {
+                poison::lock(self.pool.shards.at(self.place)).favour.lost();
+            }
             self.pool.keeper.refill(Weak::clone(&self.pool.me), self.place);
         }
     }

@@ -2,7 +2,7 @@
 //! page ends as a trap of the guest.
 //!
 //! ```text
-//! memory.copy, .fill, .init  ->  call a function that stores to every page of the destination first
+//! memory.copy, .fill, .init  ->  call a function that stores to every page of the destination by itself ([`bulk`])
 //! weir_evaluate              ->  a function that calls it and then sets every mutable global back
 //! table.set, data.drop, ...  ->  refused: nothing could put that back
 //! ```
@@ -10,18 +10,18 @@
 //! The bulk instructions run in host code, where a protected page would end the process. A plain store of the guest to the
 //! same page ends the guest alone, so each page is touched by one before: loaded and stored back, which changes nothing.
 
+mod bulk;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction, MemArg, Module,
-    TypeSection, ValType,
+    CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction, Module, TypeSection, ValType,
 };
 use wasmparser::{ConstExpr, Operator, Parser, Payload, TypeRef};
 
-/// Bytes between two stores that together touch every page.
-const PAGE: i32 = 4096;
+use self::bulk::Bulk;
 
 /// The export whose function is wrapped.
 const EVALUATE: &str = "weir_evaluate";
@@ -51,87 +51,6 @@ struct Plan {
     /// Its mutable globals and what each starts as.
     globals: Vec<(u32, Instruction<'static>)>,
     evaluate: Option<u32>,
-}
-
-/// A bulk instruction of memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Bulk {
-    Copy,
-    Fill,
-    /// From the data segment of this place.
-    Init(u32),
-}
-
-impl Bulk {
-    fn of(operator: &Operator<'_>) -> Option<Bulk> {
-        match operator {
-            Operator::MemoryCopy { .. } => Some(Bulk::Copy),
-            Operator::MemoryFill { .. } => Some(Bulk::Fill),
-            Operator::MemoryInit { data_index, .. } => Some(Bulk::Init(*data_index)),
-            _ => None,
-        }
-    }
-
-    fn instruction(self) -> Instruction<'static> {
-        match self {
-            Bulk::Copy => Instruction::MemoryCopy { src_mem: 0, dst_mem: 0 },
-            Bulk::Fill => Instruction::MemoryFill(0),
-            Bulk::Init(data_index) => Instruction::MemoryInit { mem: 0, data_index },
-        }
-    }
-
-    /// `(destination, source or value, length)`: touches the last byte of the destination, then the first one of each
-    /// page from its beginning on, then does it. A sum that wraps touches some other page, which changes nothing either,
-    /// and the instruction itself refuses the range.
-    fn function(self) -> Function {
-        use Instruction::{
-            BrIf, End, I32Add, I32And, I32Const, I32Load8U, I32LtU, I32Store8, I32Sub, If, LocalGet, LocalSet,
-            LocalTee, Loop,
-        };
-        const AT: MemArg = MemArg { offset: 0, align: 0, memory_index: 0 };
-        let (destination, source, length, last, here) = (0, 1, 2, 3, 4);
-        let body = [
-            LocalGet(length),
-            If(BlockType::Empty),
-            LocalGet(destination),
-            LocalGet(length),
-            I32Add,
-            I32Const(1),
-            I32Sub,
-            LocalTee(last),
-            LocalGet(last),
-            I32Load8U(AT),
-            I32Store8(AT),
-            LocalGet(destination),
-            LocalSet(here),
-            Loop(BlockType::Empty),
-            LocalGet(here),
-            LocalGet(here),
-            I32Load8U(AT),
-            I32Store8(AT),
-            LocalGet(here),
-            I32Const(-PAGE),
-            I32And,
-            I32Const(PAGE),
-            I32Add,
-            LocalTee(here),
-            LocalGet(last),
-            I32LtU,
-            BrIf(0),
-            End,
-            End,
-            LocalGet(destination),
-            LocalGet(source),
-            LocalGet(length),
-            self.instruction(),
-            End,
-        ];
-        let mut function = Function::new([(2, ValType::I32)]);
-        for instruction in &body {
-            function.instruction(instruction);
-        }
-        function
-    }
 }
 
 impl Plan {

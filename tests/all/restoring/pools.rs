@@ -3,7 +3,7 @@
 use weir::{Effect, Isolation, Recorder, Runtime, Source};
 
 use super::{input, thief, trial};
-use crate::harness::{allows_after, asked, guest, host_of, one_policy, records, request};
+use crate::harness::{ALLOW, allows_after, asked, guest, guest_in, host_of, one_policy, records, request};
 
 /// Counts its calls in a global and in its memory; denies from the second one on.
 fn counter() -> Vec<u8> {
@@ -110,4 +110,43 @@ fn long_requests_go_to_fresh_instances() {
     assert_eq!(host.evaluate_blocking(long).effect(), Effect::Allow);
     assert_eq!(host.evaluate_blocking(request()).policies()[0].fuel, short.policies()[0].fuel);
     assert_eq!((host.metrics().instances.repeated, host.metrics().instances.dropped), (0, 0));
+}
+
+#[test]
+fn pages_that_are_written_what_they_hold_are_learned_too() {
+    let body = r#"(local $at i32)
+        (local.set $at (i32.const 8192))
+        (loop $next
+          (i32.store (local.get $at) (i32.const 0))
+          (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (i32.const 98304))))
+        (i64.const 18)"#;
+    let trial = trial(&guest_in("2", ALLOW, body), "");
+    assert_eq!(trial.plan().policies[0].put_back_bytes, 23 * 4096);
+    for _ in 0..100 {
+        assert!(trial.call(0, &input(' ', 0)).answer.is_ok());
+    }
+    let instances = trial.instances();
+    assert_eq!((instances.repeated, instances.dropped, instances.cold), (0, 0, 0), "{instances:?}");
+}
+
+#[test]
+fn pages_that_no_sample_writes_are_learned_at_once_from_the_first_evaluation_that_does() {
+    // Its input says whether it goes on.
+    let body = r#"(local $at i32)
+        (local.set $at (i32.const 8192))
+        (if (i32.eq (i32.load8_u (local.get $ptr)) (i32.const 119)) (then
+          (loop $next
+            (i32.store (local.get $at) (i32.const 0))
+            (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (i32.const 57344))))))
+        (i64.const 18)"#;
+    let trial = trial(&guest_in("1", ALLOW, body), "");
+    let learned = |calls: usize| {
+        for _ in 0..calls {
+            assert!(trial.call(0, &input('w', 0)).answer.is_ok());
+        }
+        trial.instances().repeated
+    };
+    // One page is learned from each: only where it stopped is known of what does not differ.
+    assert_eq!(learned(100), 12);
+    assert_eq!(learned(100), 12);
 }

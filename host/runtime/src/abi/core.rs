@@ -110,7 +110,6 @@ impl Exports {
 /// not be called again.
 pub(crate) struct Guest {
     pub(crate) store: Store<HostSide>,
-    running: Running,
     instance: Instance,
     memory: Memory,
     alloc: TypedFunc<i32, i32>,
@@ -152,15 +151,22 @@ impl Guest {
         let memory = memory.expect("the exports were checked before compiling");
         let alloc = function(&mut store, &instance, &exports.alloc);
         let evaluate = function(&mut store, &instance, &exports.evaluate);
-        Ok(Guest { store, running, instance, memory, alloc, evaluate })
+        Ok(Guest { store, instance, memory, alloc, evaluate })
     }
 
     /// Hands the policy its configuration.
-    pub(crate) async fn configure(&mut self, exports: &Exports, config: &[u8]) -> wasmtime::Result<()> {
+    pub(crate) async fn configure(
+        &mut self,
+        running: Running,
+        exports: &Exports,
+        config: &[u8],
+    ) -> wasmtime::Result<()> {
         let Some(export) = &exports.configure else { return Ok(()) };
         let configure = function::<(i32, i32), i64>(&mut self.store, &self.instance, export);
-        let Input { pointer, length } = self.give(config).await?;
-        let answer = call(self.running, &mut self.store, &configure, (pointer, length)).await?;
+        let length = input_length(config)?;
+        let pointer = call(running, &mut self.store, &self.alloc, length).await?;
+        self.write(Input { pointer, length }, config)?;
+        let answer = call(running, &mut self.store, &configure, (pointer, length)).await?;
         if answer == 0 {
             return Ok(());
         }
@@ -171,32 +177,40 @@ impl Guest {
         Err(wasmtime::Error::new(Failure::new(FailureKind::GuestError, why)))
     }
 
-    /// Where the guest wants an input of this length.
+    /// Asks for a verdict on the calling stack; where `takes` does not let the input be written where the guest wants it, the
+    /// answer is that place.
     #[inline]
-    pub(crate) async fn allocate(&mut self, length: usize) -> wasmtime::Result<Input> {
-        let length = i32::try_from(length).map_err(|_| bad_output("the input is longer than 2 GiB"))?;
-        Ok(Input { pointer: call(self.running, &mut self.store, &self.alloc, length).await?, length })
+    pub(crate) fn judge(
+        &mut self,
+        request: &[u8],
+        longest: u64,
+        takes: impl Fn(Input) -> bool,
+    ) -> wasmtime::Result<Result<Vec<u8>, Input>> {
+        let length = input_length(request)?;
+        let input = Input { pointer: self.alloc.call(&mut self.store, length)?, length };
+        if !takes(input) {
+            return Ok(Err(input));
+        }
+        self.write(input, request)?;
+        let answer = self.evaluate.call(&mut self.store, (input.pointer, length))?;
+        self.take(answer, longest).map(Ok)
     }
 
-    /// Copies an input to where the guest wants it.
-    #[inline]
-    pub(crate) fn write(&mut self, input: Input, bytes: &[u8]) -> wasmtime::Result<()> {
-        let written = self.memory.write(&mut self.store, input.pointer as u32 as usize, bytes);
-        written.map_err(|_| {
-            let (size, Input { pointer, length }) = (self.memory.data_size(&self.store), input);
-            bad_output(&format!(
-                "`{ALLOC}({length})` answered {}, which does not fit into {size} bytes",
-                pointer as u32
-            ))
-        })
-    }
-
-    /// Asks for a verdict on an input that is written.
-    #[inline]
-    pub(crate) async fn judge(&mut self, input: Input, longest: u64) -> wasmtime::Result<Vec<u8>> {
-        let Input { pointer, length } = input;
-        let answer = call(self.running, &mut self.store, &self.evaluate, (pointer, length)).await?;
-        self.take(answer, longest)
+    /// As [`Guest::judge`], on a stack of its own. Kept apart from it: a future costs as much as a small guest.
+    pub(crate) async fn judge_on_fiber(
+        &mut self,
+        request: &[u8],
+        longest: u64,
+        takes: impl Fn(Input) -> bool,
+    ) -> wasmtime::Result<Result<Vec<u8>, Input>> {
+        let length = input_length(request)?;
+        let input = Input { pointer: self.alloc.call_async(&mut self.store, length).await?, length };
+        if !takes(input) {
+            return Ok(Err(input));
+        }
+        self.write(input, request)?;
+        let answer = self.evaluate.call_async(&mut self.store, (input.pointer, length)).await?;
+        self.take(answer, longest).map(Ok)
     }
 
     /// Bytes of linear memory the guest has grown to.
@@ -220,10 +234,17 @@ impl Guest {
         Some(global.get(&mut self.store))
     }
 
-    async fn give(&mut self, bytes: &[u8]) -> wasmtime::Result<Input> {
-        let input = self.allocate(bytes.len()).await?;
-        self.write(input, bytes)?;
-        Ok(input)
+    /// Copies an input to where the guest wants it.
+    #[inline]
+    fn write(&mut self, input: Input, bytes: &[u8]) -> wasmtime::Result<()> {
+        let written = self.memory.write(&mut self.store, input.pointer as u32 as usize, bytes);
+        written.map_err(|_| {
+            let (size, Input { pointer, length }) = (self.memory.data_size(&self.store), input);
+            bad_output(&format!(
+                "`{ALLOC}({length})` answered {}, which does not fit into {size} bytes",
+                pointer as u32
+            ))
+        })
     }
 
     /// Copies out what an answer of `pointer << 32 | length` names, checked against the memory as it is now.
@@ -236,7 +257,6 @@ impl Guest {
 }
 
 /// Calls a function, by reference: copies of one share a count with all threads.
-#[inline]
 async fn call<P, R>(
     running: Running,
     store: &mut Store<HostSide>,
@@ -249,8 +269,7 @@ where
 {
     match running {
         Running::Inline => function.call(store, parameters),
-        // Its future is large, and whoever calls inline would move it, too.
-        Running::Fiber => Box::pin(function.call_async(store, parameters)).await,
+        Running::Fiber => function.call_async(store, parameters).await,
     }
 }
 
@@ -262,6 +281,10 @@ fn function<P: WasmParams, R: WasmResults>(
     let function = instance.get_module_export(&mut *store, export).and_then(|export| export.into_func());
     let typed = function.map(|function| function.typed(&*store));
     typed.and_then(Result::ok).expect("the exports' types were checked before compiling")
+}
+
+fn input_length(input: &[u8]) -> wasmtime::Result<i32> {
+    i32::try_from(input.len()).map_err(|_| bad_output("the input is longer than 2 GiB"))
 }
 
 /// The bytes an answer names, or why it names none.

@@ -17,14 +17,13 @@ use wasmtime::Module;
 use super::Fault;
 use super::samples::{self, Said, Sample};
 use super::shelf::Shelf;
-use crate::abi::core::Guest;
 use crate::compiled::{Blank, MachineCode};
 use crate::digest::Digest;
 use crate::inspect::{Inspection, validate};
 use crate::instance::{Asked, Deadline, Run, Template, Waiting};
 use crate::manifest::Manifest;
 use crate::request::{Request, RequestLimits};
-use crate::restore::{self, Layout, differing};
+use crate::restore::{self, Kept, Layout, pages_of};
 use crate::rewrite::restorable;
 use crate::set::Binding;
 use crate::snapshot::{Instrumented, instrument};
@@ -76,7 +75,8 @@ impl Order<'_> {
             Some(_) => None,
             None => {
                 let image = template.image().await.ok()?;
-                Layout::closed(&image).with(&note.pages, &image)
+                let closed = Layout::closed(&image);
+                Some(closed.with(&note.pages, &image).unwrap_or(closed))
             }
         };
         Some(Finished { template, layout, note, blank: None })
@@ -179,23 +179,58 @@ impl Order<'_> {
         let image = template.image().await.map_err(|failure| failure.to_string())?;
         let probes = if samples.is_empty() { self.probes() } else { Vec::new() };
         let requests = samples.iter().map(|sample| &sample.given).chain(&probes);
-        let (mut layout, mut too_many) = (Layout::closed(&image), false);
-        let started = Instant::now();
-        for request in requests.take_while(|_| started.elapsed() < LEARNING) {
-            let deadline = Deadline::begin(template.limits(), Waiting::Caller).at_most(LEARNING);
-            let look = |guest: &mut Guest| differing(guest.memory(), &image);
-            let (run, pages) = template.run_and_look(request, deadline, look).await;
-            // An evaluation that fails or grows its memory is not one whose instance would be kept.
-            let Some(pages) = pages.flatten().filter(|_| run.answer.is_ok()) else { continue };
-            match layout.with(&pages, &image) {
-                Some(more) => layout = more,
+        let (mut layout, mut judged, mut too_many) = (Arc::new(Layout::closed(&image)), false, false);
+        let until = Instant::now() + LEARNING;
+        for request in requests.take_while(|_| Instant::now() < until) {
+            match self.opened_for(template, Arc::clone(&layout), &image, request, until).await? {
+                Some(opened) => (layout, judged) = (opened, true),
                 None => too_many = true,
             }
         }
-        match too_many && layout.pages().next().is_none() {
+        match too_many && !judged {
             true => Err("its evaluations write more memory than is worth copying back".to_owned()),
-            false => Ok(layout),
+            false => Ok(Arc::into_inner(layout).expect("the instances it was tried in are gone")),
         }
+    }
+
+    /// The layout with all pages open that a request makes an evaluation write; none where these are too many.
+    async fn opened_for(
+        &self,
+        template: &Template,
+        mut layout: Arc<Layout>,
+        image: &[u8],
+        request: &[u8],
+        until: Instant,
+    ) -> Result<Option<Arc<Layout>>, String> {
+        while Instant::now() < until
+            && let Some(pages) = self.written_beyond(template, &layout, request).await?
+        {
+            match layout.with(&pages, image) {
+                Some(more) => layout = Arc::new(more),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(layout))
+    }
+
+    /// The page a request makes an evaluation write that is not open yet; none where there is none that is known.
+    async fn written_beyond(
+        &self,
+        template: &Template,
+        layout: &Arc<Layout>,
+        request: &[u8],
+    ) -> Result<Option<Vec<usize>>, String> {
+        let deadline = Deadline::begin(template.limits(), Waiting::Caller).at_most(LEARNING);
+        let _slot = template.slot().await;
+        let guest = template.start(deadline).await.map_err(|run| run.into_failure().to_string())?;
+        let mut kept =
+            Kept::new(guest, Arc::clone(layout)).map_err(|error| format!("pages cannot be protected: {error}"))?;
+        let (guest, layout) = kept.parts();
+        let stopped_at = match template.ask(guest, request, deadline, |input| layout.takes(input)).await {
+            Asked::Stopped(stop) => stop.at,
+            Asked::Answered(_) => None,
+        };
+        Ok(stopped_at.map(|span| pages_of(&span).collect()))
     }
 
     /// Plain requests of usual sizes. Larger ones would open pages that are then copied back after every small one, too.
