@@ -4,7 +4,7 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `instances`, `crowd`, `evaluation`, `selection`, `throughput` and `swapping` the figures.
+//! `instances`, `crowd`, `peers`, `evaluation`, `selection`, `throughput` and `swapping` the figures.
 
 mod crowd;
 mod evaluation;
@@ -12,6 +12,7 @@ mod floor;
 mod hosts;
 mod instances;
 mod measure;
+mod peers;
 mod report;
 mod selection;
 mod swapping;
@@ -29,7 +30,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 15] = [
+const GROUPS: [Group; 16] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -39,6 +40,7 @@ const GROUPS: [Group; 15] = [
     Group { names: &["two_thread_cpu"], measure: instances::two_threads },
     Group { names: &["policies_1000_per_call"], measure: crowd::policies_in_turn },
     Group { names: &["ready_instance_kib", "ready_10000_mib"], measure: crowd::ready_memory },
+    Group { names: &["vs_regorus", "vs_cedar"], measure: peers::over_weir },
     Group { names: &["evaluate_call"], measure: evaluation::over_native },
     Group {
         names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],
