@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Packages and the folders they lie in.
-const GUESTS: [(&str, &str); 2] = [("weir-bench-guest", "guest"), ("weir-bench-regex-guest", "regex-guest")];
+const GUESTS: [(&str, &str); 3] = [
+    ("weir-bench-guest", "guest"),
+    ("weir-bench-regex-guest", "regex-guest"),
+    ("weir-bench-grants-guest", "grants-guest"),
+];
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
 
@@ -19,7 +23,9 @@ fn main() {
 fn build() -> Result<(), String> {
     let directory = |variable| PathBuf::from(env::var_os(variable).expect("cargo sets it for build scripts"));
     let (benches, out) = (directory("CARGO_MANIFEST_DIR"), directory("OUT_DIR"));
-    for path in ["guest", "regex-guest", "build.rs", "../plugin-sdk/rust", "../Cargo.toml", "../Cargo.lock"] {
+    for path in
+        ["guest", "regex-guest", "grants-guest", "build.rs", "../plugin-sdk/rust", "../Cargo.toml", "../Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={}", benches.join(path).display());
     }
     let build = out.ancestors().find(|path| path.ends_with("build"));

@@ -8,6 +8,9 @@ pub(crate) const GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.
 /// The policy of `regex-guest/`: it compiles regular expressions when it is configured.
 pub(crate) const REGEX_GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/regex-guest.wasm"));
 
+/// The policy of `grants-guest/`, whose rule other engines have, too.
+pub(crate) const GRANTS_GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grants-guest.wasm"));
+
 /// A set with the small policy and nothing else.
 pub(crate) const ONE_POLICY: &str = r#"
 set = "bench"

@@ -1,4 +1,4 @@
-//! The rule of `benches/guest` in other policy engines, asked from JSON text, each in the quickest way we know.
+//! The rule of `benches/grants-guest` in other policy engines, asked from JSON text, each in the quickest way we know.
 //!
 //! The first line of its input is a JSON array of requests, each as a text. Then a line each: `answers ENGINE` prints a JSON
 //! array of whether each is allowed, `time ENGINE ROUNDS` the nanoseconds of CPU that asking all of them so often took.
@@ -10,6 +10,9 @@ use std::hint::black_box;
 use std::io::{BufRead, Write};
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// Who may call what, and with which words; the guest of our side is configured by it.
+const RULE: &str = include_str!("../rule.json");
 
 /// Whether a request, given as JSON text, is allowed.
 trait Engine {

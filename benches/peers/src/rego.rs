@@ -6,7 +6,7 @@ use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::RegoVM;
 use regorus::{Engine as Regorus, Value};
 
-use super::Engine;
+use super::{Engine, RULE};
 
 const POLICY: &str = r#"
 package weir
@@ -15,25 +15,17 @@ import rego.v1
 
 default allow := false
 
-tools := {"bank", "calendar", "mail", "search"}
-
-forbidden := ["ignore previous", "rm -rf", "PRIVATE KEY", "password:"]
-
 allow if {
-    input.resource.id in tools
-    not too_much
+    input.tenant in rule.tenants
+    input.resource.id in rule.grants[input.subject.id]
+    input.payload.amount <= rule.most
     not steered
-}
-
-too_much if {
-    input.subject.type == "agent"
-    input.payload.amount > 5000
 }
 
 steered if {
     some part in input.content
-    some words in forbidden
-    contains(part.text, words)
+    some word in rule.words
+    contains(part.text, word)
 }
 "#;
 
@@ -41,11 +33,12 @@ pub(crate) struct Rego(RegoVM);
 
 impl Rego {
     pub(crate) fn new() -> Rego {
-        const RULE: &str = "data.weir.allow";
+        const ALLOW: &str = "data.weir.allow";
         let mut engine = Regorus::new();
-        engine.add_policy("weir.rego".to_owned(), POLICY.to_owned()).expect("the policy parses");
-        let compiled = engine.compile_with_entrypoint(&RULE.into()).expect("the policy compiles");
-        let program = Compiler::compile_from_policy(&compiled, &[RULE]).expect("the policy compiles to bytecode");
+        let policy = format!("{POLICY}\nrule := {RULE}\n");
+        engine.add_policy("weir.rego".to_owned(), policy).expect("the policy parses");
+        let compiled = engine.compile_with_entrypoint(&ALLOW.into()).expect("the policy compiles");
+        let program = Compiler::compile_from_policy(&compiled, &[ALLOW]).expect("the policy compiles to bytecode");
         let mut machine = RegoVM::new();
         machine.load_program(Arc::clone(&program));
         Rego(machine)

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{Request, Verdict};
 
-/// What a policy is, once compiled: its function.
-pub type Evaluate<C> = fn(&C, &Request) -> Result<Verdict, String>;
+/// What a policy is, once compiled: its function. Of a request it sees [`Request`], or a type of its own with less in it.
+pub type Evaluate<C, R = Request> = fn(&C, &R) -> Result<Verdict, String>;
 
 /// A policy's buffers and its configuration.
 pub struct Guest<C> {
@@ -50,7 +50,7 @@ impl<C: DeserializeOwned> Guest<C> {
     }
 
     /// Judges the request; where the JSON of the verdict, or of the error, lies.
-    pub fn evaluate(&mut self, pointer: i32, length: i32, evaluate: Evaluate<C>) -> i64 {
+    pub fn evaluate<R: DeserializeOwned>(&mut self, pointer: i32, length: i32, evaluate: Evaluate<C, R>) -> i64 {
         let answer = self.judge(pointer, length, evaluate);
         self.output.clear();
         let written = match &answer {
@@ -78,7 +78,12 @@ impl<C: DeserializeOwned> Guest<C> {
         }
     }
 
-    fn judge(&mut self, pointer: i32, length: i32, evaluate: Evaluate<C>) -> Result<Verdict, String> {
+    fn judge<R: DeserializeOwned>(
+        &mut self,
+        pointer: i32,
+        length: i32,
+        evaluate: Evaluate<C, R>,
+    ) -> Result<Verdict, String> {
         let config = self.config.get_or_insert_with(|| {
             parse("{}").map_err(|error| format!("not configured, and `{{}}` is no configuration: {error}"))
         });
@@ -234,6 +239,29 @@ mod tests {
         let mut guest = Guest::<Strict>::new();
         let error = configure(&mut guest, r#"{"limit":1,"lmit":2}"#).unwrap_err();
         assert_eq!(error, "unknown field `lmit`, expected `limit` at line 1 column 17");
+    }
+
+    #[test]
+    fn a_policy_may_read_less_than_a_request() {
+        #[derive(serde::Deserialize)]
+        struct Payment {
+            payload: Amount,
+        }
+        #[derive(serde::Deserialize)]
+        struct Amount {
+            amount: f64,
+        }
+        fn evaluate(config: &Lenient, Payment { payload }: &Payment) -> Result<Verdict, String> {
+            Ok(if payload.amount > config.limit as f64 { Verdict::deny() } else { Verdict::allow() })
+        }
+        let mut guest = Guest::new();
+        assert_eq!(configure(&mut guest, r#"{"limit":10}"#), Ok(()));
+        let (pointer, length) = put(&mut guest, br#"{"checkpoint":"tool.call","payload":{"amount":10.5,"to":"x"}}"#);
+        let place = guest.evaluate(pointer, length, evaluate);
+        assert_eq!(output(&guest, place), r#"{"effect":"deny"}"#);
+        let (pointer, length) = put(&mut guest, b"{}");
+        let place = guest.evaluate(pointer, length, evaluate);
+        assert_eq!(output(&guest, place), r#"{"error":"the request: missing field `payload` at line 1 column 2"}"#);
     }
 
     #[test]

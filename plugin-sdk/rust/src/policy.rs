@@ -5,7 +5,7 @@
 /// ```text
 /// policy! {
 ///     config: Config,                         // any `Deserialize` type; `{}` is what an unconfigured policy gets
-///     evaluate: evaluate,                     // fn(&Config, &Request) -> Result<Verdict, String>
+///     evaluate: evaluate,                     // fn(&Config, &Request) -> Result<Verdict, String>, see below
 ///     checkpoints: ["inference.input"],       // where it makes sense to bind it
 ///     reads: ["/content"],                    // optional: the only parts of the request it will be passed
 ///     grants: ["log"],                        // optional: the capabilities it wants
@@ -16,6 +16,10 @@
 ///
 /// The keys come in this order, once per crate. `samples` train the policy's snapshot and test its load, so they should
 /// touch the code that a usual request touches.
+///
+/// In place of [`Request`](crate::Request) the function may take any other `Deserialize` type: one with the fields it needs,
+/// where reading all of a request takes longer than judging it. A request that lacks a field is then a failure, unless the
+/// type has a default for it.
 ///
 /// - For `wasm32` it exports the core ABI (`weir_abi_1`, `weir_alloc`, `weir_configure`, `weir_evaluate`) and writes the
 ///   manifest into the custom section `weir:manifest`.
