@@ -14,5 +14,6 @@ mod records;
 mod repository;
 mod restarting;
 mod restoring;
+mod scheduling;
 mod selection;
 mod swapping;

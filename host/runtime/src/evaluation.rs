@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use futures_util::future::join;
 use jiff::Timestamp;
 
 use crate::decision::Decision;
@@ -12,6 +13,7 @@ use crate::judging::{Judging, Ruled, Trace};
 use crate::metrics::Counters;
 use crate::record::{Evidence, PolicyEvidence, Recorder};
 use crate::request::Request;
+use crate::schedule::Slot;
 use crate::set::Isolation;
 use crate::verdict::Verdict;
 
@@ -37,14 +39,16 @@ impl<'a> Evaluation<'a> {
         Evaluation { generation, recorder, counters, judging, recorded: false }
     }
 
-    /// Runs every selected policy and records what they come to.
-    pub(crate) async fn decide(mut self) -> Decision {
+    /// Runs every selected policy, leaves its core to others, and records what they come to.
+    pub(crate) async fn decide(mut self, slot: Slot<'_>) -> Decision {
         self.judging.ask_all().await;
         let checkpoint = self.generation.loaded().checkpoint(self.judging.request.checkpoint());
         let (decision, body) = self.ruled();
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
-        self.recorder.record(decision, &body, checkpoint, self.counters).await
+        let recorded = self.recorder.record(decision, &body, checkpoint, self.counters);
+        // In this order: the record is on its way before others have their turn.
+        join(recorded, slot.leave()).await.0
     }
 
     /// What all judgements come to, not yet recorded, and the record to write.

@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::reads::Reads;
 use crate::request::Request;
 use crate::select::{Index, Scope};
-use crate::set::{Checkpoint, Grant, Isolation, OnFailure, Set};
+use crate::set::{Checkpoint, Class, Grant, Isolation, OnFailure, Set};
 use crate::system::{Case, RegisteredContext};
 use crate::variant::Variant;
 
@@ -157,7 +157,7 @@ impl Loaded {
         Loaded {
             plan,
             systems: systems.collect(),
-            rules: Set { checkpoints: set.checkpoints.clone(), ..Set::default() },
+            rules: Set { checkpoints: set.checkpoints.clone(), tenants: set.tenants.clone(), ..Set::default() },
             policies,
             resting,
             index: Index::new(scopes),
@@ -211,6 +211,12 @@ impl Loaded {
 
     pub(crate) fn checkpoint(&self, name: &str) -> Checkpoint {
         self.rules.checkpoint(name)
+    }
+
+    /// The class and the share of a tenant: those of the first pattern in the set that matches.
+    pub(crate) fn part_of(&self, tenant: &str) -> (Class, u32) {
+        let part = self.rules.tenants.iter().find(|part| part.pattern.matches(tenant));
+        part.map_or((Class::default(), 1), |part| (part.class, part.weight))
     }
 
     pub(crate) fn case<'a>(&'a self, request: &'a Request) -> Case<'a> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::decision::{Decision, PolicyReport};
 use crate::pool::InstanceMetrics;
+use crate::schedule::ScheduleMetrics;
 use crate::verdict::{Effect, FailureKind};
 
 /// A reading of the counters since the host was opened.
@@ -34,6 +35,8 @@ pub struct Metrics {
     pub sets: SetMetrics,
     /// What has become of the instances that are kept for the next evaluation.
     pub instances: InstanceMetrics,
+    /// Who had to wait for a core.
+    pub schedule: ScheduleMetrics,
 }
 
 /// What has become of the sets a host was given.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::broadcast::error::RecvError;
@@ -29,6 +29,8 @@ use crate::publisher::{GenerationEvent, Publisher, RollbackError};
 use crate::record::Recorder;
 use crate::report::Report;
 use crate::request::Request;
+use crate::schedule::{Refusal, Schedule, Standing};
+use crate::set::Class;
 use crate::watcher::{Patience, WatchState};
 
 /// Instances kept ready where nobody says how many.
@@ -150,6 +152,7 @@ impl Builder {
         .await?;
         let shared = Shared {
             publisher: Arc::new(publisher),
+            schedule: Schedule::new(),
             recorder,
             counters: PerCore::new(|_| Counters::default()),
             source,
@@ -174,6 +177,7 @@ pub struct Runtime {
 
 struct Shared {
     publisher: Arc<Publisher>,
+    schedule: Arc<Schedule>,
     recorder: Recorder,
     counters: PerCore<Counters>,
     /// What the host was opened with, and what it said then.
@@ -185,8 +189,54 @@ struct Shared {
 
 impl Shared {
     async fn evaluate(&self, request: Request, waiting: Waiting) -> Decision {
+        let class = match waiting {
+            Waiting::Caller => Class::Interactive,
+            Waiting::Nobody => Class::Bulk,
+        };
+        let judged = self.judge(request, waiting, Caller { class, until: None }).await;
+        judged.expect("who can wait for ever is never refused")
+    }
+
+    async fn judge(&self, request: Request, waiting: Waiting, caller: Caller) -> Result<Decision, Refusal> {
+        let mut queued = Queued { shared: self, request: Some(request), waiting };
+        let tenant = queued.request.as_ref().map_or("", Request::tenant);
+        let slot = self.schedule.enter(|| self.standing(tenant, &caller), caller.until).await;
+        let request = queued.request.take().expect("it is there until its turn");
+        let slot = slot?;
         let generation = self.publisher.current();
-        Evaluation::new(&generation, &self.recorder, self.counters.own(), request, waiting).decide().await
+        Ok(Evaluation::new(&generation, &self.recorder, self.counters.own(), request, waiting).decide(slot).await)
+    }
+
+    fn standing(&self, tenant: &str, caller: &Caller) -> Standing {
+        let (class, weight) = self.publisher.current().loaded().part_of(tenant);
+        let class = class.max(caller.class);
+        Standing { tenant: tenant.into(), class, weight, sheddable: caller.until.is_some() && class != Class::Bulk }
+    }
+}
+
+/// Who asks, and how long they wait for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// How urgent it is: a tenant's class in the set, or what is less urgent of the two.
+    pub class: Class,
+    /// When the answer is of no use any more; none waits for ever, and is never refused.
+    pub until: Option<Instant>,
+}
+
+/// A request that waits for its turn. If its caller goes away, it leaves the record of a cancelled one.
+struct Queued<'a> {
+    shared: &'a Shared,
+    request: Option<Request>,
+    waiting: Waiting,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let Queued { shared, request, waiting } = self;
+        if let Some(request) = request.take() {
+            let generation = shared.publisher.current();
+            drop(Evaluation::new(&generation, &shared.recorder, shared.counters.own(), request, *waiting));
+        }
     }
 }
 
@@ -198,9 +248,20 @@ impl Runtime {
 
     /// Judges a request by all policies that apply. This cannot fail: what goes wrong is inside the decision.
     ///
-    /// Runs on any executor. Dropping the future ends the guests and records the request as cancelled.
+    /// Runs on any executor. Where more ask than there are cores it waits for its turn, by the classes and weights that the
+    /// set gives to tenants; a future that has been polled must be polled on, since it may hold its turn. Dropping it ends
+    /// the guests and records the request as cancelled.
     pub async fn evaluate(&self, request: Request) -> Decision {
         self.shared.evaluate(request, Waiting::Caller).await
+    }
+
+    /// As [`Runtime::evaluate`], for callers who would rather be refused than wait too long: servers.
+    ///
+    /// # Errors
+    /// More than 10 ms of work waits for each core and this tenant has most of it, or its turn comes too late. Nothing was
+    /// judged then, and nothing recorded.
+    pub async fn evaluate_for(&self, request: Request, caller: Caller) -> Result<Decision, Refusal> {
+        self.shared.judge(request, Waiting::Caller, caller).await
     }
 
     /// As [`Runtime::evaluate`], on the calling thread.
@@ -325,13 +386,14 @@ impl Runtime {
 
     /// What this host has done since it was opened.
     pub fn metrics(&self) -> Metrics {
-        let Shared { publisher, recorder, counters, followed, .. } = &*self.shared;
+        let Shared { publisher, schedule, recorder, counters, followed, .. } = &*self.shared;
         let degraded = |following: Following| following.watch != WatchState::Watching;
         let sets = SetMetrics { watch_degraded: followed.read().is_some_and(degraded), ..publisher.metrics() };
         Metrics {
             records: recorder.counters(),
             sets,
             instances: publisher.instances(),
+            schedule: schedule.metrics(),
             ..Counters::sum(counters.iter())
         }
     }

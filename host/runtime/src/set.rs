@@ -294,10 +294,10 @@ pub(crate) struct Tenant {
     pub class: Class,
 }
 
-/// How urgent the requests of a tenant are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// How urgent the requests of a tenant are, the most urgent first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Class {
+pub enum Class {
     /// Somebody waits for the answer.
     Interactive,
     /// The default.

@@ -1,0 +1,191 @@
+//! Who is judged when more ask than there are cores: by weight and class, whatever the others send; and who is refused.
+//!
+//! The order of the records is the order of the answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use weir::{Caller, Class, Decision, Refusal, RefusalReason, Request, Runtime};
+
+use crate::harness::{allows_after, asked, burn, host, patient, records};
+
+/// Fuel of an evaluation: some hundreds of microseconds in a test.
+const FUEL: u64 = 2_000_000;
+const TENANTS: &str = "[tenants.heavy]\nweight = 3\n[tenants.\"urgent/*\"]\nclass = \"interactive\"\n";
+
+fn busy(tenants: &str) -> Arc<Runtime> {
+    let set = format!("set = \"test\"\n[policies.p]\nmodule = \"p.wasm\"\ncheckpoints = [\"*\"]\n{tenants}");
+    Arc::new(host(&patient(&set), &[("p.wasm", allows_after("", &burn(FUEL)))]).unwrap())
+}
+
+fn of(tenant: &str, number: usize) -> Request {
+    asked(&format!(r#"{{"id":"{tenant}-{number}","checkpoint":"test","tenant":"{tenant}"}}"#))
+}
+
+fn caller(class: Class) -> Caller {
+    Caller { class, until: Some(Instant::now() + Duration::from_secs(600)) }
+}
+
+/// Asks for all tenants at once, in this order, on two threads; answers how each request ended.
+fn ask_all(host: &Arc<Runtime>, tenants: &[(&str, usize)], class: Class) -> Vec<(String, Result<Decision, Refusal>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let requests = tenants.iter().flat_map(|(tenant, count)| (0..*count).map(|number| (*tenant, number)));
+    let requests: Vec<(String, Request)> =
+        requests.map(|(tenant, number)| (tenant.to_owned(), of(tenant, number))).collect();
+    runtime.block_on(async {
+        let ask = |(tenant, request): (String, Request)| {
+            let host = Arc::clone(host);
+            tokio::spawn(async move { (tenant, host.evaluate_for(request, caller(class)).await) })
+        };
+        let tasks: Vec<_> = requests.into_iter().map(ask).collect();
+        futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect()
+    })
+}
+
+/// Tenants in the order in which they were answered.
+fn order(host: &Runtime) -> Vec<String> {
+    records(host).iter().map(|record| record["decision"]["tenant"].as_str().unwrap().to_owned()).collect()
+}
+
+fn count(order: &[String], tenant: &str) -> usize {
+    order.iter().filter(|other| *other == tenant).count()
+}
+
+#[test]
+fn a_quiet_tenant_is_judged_beside_a_loud_one_and_what_is_refused_is_the_loud_ones() {
+    let host = busy("");
+    let ended = ask_all(&host, &[("loud", 4_000), ("quiet", 10)], Class::Normal);
+    let refused = |tenant: &str| ended.iter().filter(|(other, end)| other == tenant && end.is_err()).count();
+    assert_eq!(refused("quiet"), 0);
+    let overload = ended.iter().filter_map(|(_, end)| end.as_ref().err());
+    assert!(overload.clone().all(|refusal| refusal.reason == RefusalReason::Overload));
+    assert!(overload.clone().all(|refusal| !refusal.retry_after.is_zero()));
+    let metrics = host.metrics();
+    assert!(metrics.schedule.most_waiting > 0 && metrics.schedule.waiting == 0, "{:?}", metrics.schedule);
+    assert_eq!(metrics.schedule.refused_overload, overload.count() as u64);
+    assert!(refused("loud") > 0, "{:?}", metrics.schedule);
+    assert_eq!(order(&host).len() as u64, 4_010 - metrics.schedule.refused_overload, "each answer has its record");
+}
+
+#[test]
+fn shares_go_by_weight() {
+    let host = busy(TENANTS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        // Nobody is refused who can wait for ever.
+        let requests = (0..300).flat_map(|number| [of("light", number), of("heavy", number)]);
+        let tasks = requests.map(|request| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move { host.evaluate(request).await })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    let order = order(&host);
+    assert_eq!((count(&order, "light"), count(&order, "heavy")), (300, 300));
+    // Until the heavy one is through, which begins when all have joined the queue.
+    let both = &order[20..320];
+    let (light, heavy) = (count(both, "light"), count(both, "heavy"));
+    assert!((2 * light..=5 * light).contains(&heavy), "{heavy} of the heavy, {light} of the light");
+}
+
+#[test]
+fn urgent_tenants_go_first_and_bulk_waits_for_all() {
+    let host = busy(TENANTS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let bulk = host.evaluate_all(futures_util::stream::iter((0..400).map(|number| of("bulk", number))));
+        let bulk = tokio::spawn(bulk.collect::<Vec<_>>());
+        let urgent = |number: usize| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move { host.evaluate(of("urgent/a", number)).await })
+        };
+        let urgent: Vec<_> = (0..50).map(urgent).collect();
+        for task in urgent {
+            task.await.unwrap();
+        }
+        assert_eq!(bulk.await.unwrap().len(), 400);
+    });
+    let order = order(&host);
+    let last = order.iter().rposition(|tenant| tenant == "urgent/a").unwrap();
+    assert!(last < 250, "the last urgent answer is number {last}");
+}
+
+#[test]
+fn whoever_would_not_wait_so_long_is_told_so() {
+    let host = busy("");
+    let late = Caller { class: Class::Normal, until: Some(Instant::now()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let ahead = |number: usize| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move { host.evaluate(of("ahead", number)).await })
+        };
+        let ahead: Vec<_> = (0..200).map(ahead).collect();
+        let mut refused = 0;
+        for number in 0..200 {
+            let end = host.evaluate_for(of("late", number), late).await;
+            refused += usize::from(end.is_err_and(|refusal| refusal.reason == RefusalReason::Late));
+            tokio::task::yield_now().await;
+        }
+        assert!(refused > 0);
+        assert_eq!(host.metrics().schedule.refused_late, refused as u64);
+        for task in ahead {
+            task.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn whoever_goes_away_while_waiting_leaves_a_record_and_holds_nobody_up() {
+    let host = busy("");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let ask = |number: usize| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move { host.evaluate(of("t", number)).await })
+        };
+        let tasks: Vec<_> = (0..400).map(ask).collect();
+        for task in tasks.iter().skip(1).step_by(2) {
+            task.abort();
+        }
+        let mut judged = 0;
+        for task in tasks {
+            judged += usize::from(task.await.is_ok());
+        }
+        assert!((200..400).contains(&judged), "{judged} of 400");
+        // All slots came home.
+        let after: Vec<_> = (400..440).map(ask).collect();
+        for task in after {
+            assert!(task.await.unwrap().policies()[0].outcome.is_ok());
+        }
+    });
+    assert_eq!(host.metrics().schedule.waiting, 0);
+    let records = records(&host);
+    // A task that was aborted before it first ran has asked nothing.
+    assert!((240..=440).contains(&records.len()), "{}", records.len());
+    for record in &records {
+        let policy = &record["decision"]["policies"][0];
+        assert!(policy["failure"]["kind"] == "cancelled" || policy["effect"] == "allow", "{record}");
+    }
+}
+
+#[test]
+fn plain_threads_wait_for_their_turn_as_tasks_do() {
+    let host = busy("");
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let host = &host;
+            scope.spawn(move || {
+                for number in 0..20 {
+                    assert!(host.evaluate_blocking(of(&format!("t{thread}"), number)).policies()[0].outcome.is_ok());
+                }
+            });
+        }
+    });
+    assert_eq!(records(&host).len(), 320);
+    assert_eq!(host.metrics().schedule.waiting, 0);
+}
