@@ -16,4 +16,5 @@ mod restarting;
 mod restoring;
 mod scheduling;
 mod selection;
+mod serving;
 mod swapping;

@@ -2,7 +2,7 @@
 //!
 //! `eval` and `demo` feed a [`Runtime`](weir::Runtime) and count what comes out in [`tally`], whose numbers [`summary`]
 //! prints; `run`, `bench`, `check` and `inspect` answer about one module or one set. With `--follow` an `eval` is a host that
-//! [`follow`]s its set; `status`, `generations` and `rollback` ask it through its [`control`] socket. What a terminal shows
+//! [`follow`]s its set, and so is a [`serve`] that answers over HTTP; `status`, `generations` and `rollback` ask it through its [`control`] socket. What a terminal shows
 //! goes through [`terminal`] and [`table`]; how a process ends is in [`exit`].
 
 mod ad_hoc;
@@ -17,11 +17,13 @@ mod follow;
 mod generations;
 mod inspect;
 mod interrupt;
+mod key;
 mod lines;
 mod lock;
 mod progress;
 mod rollback;
 mod run;
+mod serve;
 mod set;
 mod state_folder;
 mod status;
@@ -59,6 +61,8 @@ Examples:
   weir bench pii_secrets.wasm request.json     what does an evaluation cost?
   weir lock policies/                          make a change of several files one change
   weir eval policies/ --follow                 judge stdin while the policies change
+  weir serve policies/                         answer over HTTP while the policies change
+  weir key new acme/claims                     a key for those who ask over HTTP
   weir status policies/                        how is the host that follows them?
   weir generations policies/ --diff 2 3        what changed, and when?
   weir rollback policies/                      back to the policies before
@@ -77,6 +81,8 @@ enum Command {
     Inspect(inspect::Args),
     Bench(bench::Args),
     Lock(lock::Args),
+    Serve(serve::Args),
+    Key(key::Args),
     Status(status::Args),
     Generations(generations::Args),
     Rollback(rollback::Args),
@@ -95,6 +101,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Lock(args) => lock::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Generations(args) => generations::run(&args),
         Command::Rollback(args) => rollback::run(&args),

@@ -193,6 +193,12 @@ impl Journal {
         self.shared.counters()
     }
 
+    /// Whether the last write failed.
+    #[must_use]
+    pub(crate) fn is_failing(&self) -> bool {
+        self.shared.is_failing()
+    }
+
     /// The lines that [`Journal::memory`] keeps, oldest first, without line ends; nothing for other journals.
     #[must_use]
     pub(crate) fn lines(&self) -> Vec<String> {

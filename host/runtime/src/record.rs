@@ -81,6 +81,11 @@ impl Recorder {
         self.journal.lines()
     }
 
+    /// Whether records can be written: what was tried last was, as far as is known.
+    pub fn is_working(&self) -> bool {
+        !self.journal.is_failing()
+    }
+
     pub(crate) fn last_generation(&self) -> Option<GenerationId> {
         self.last
     }

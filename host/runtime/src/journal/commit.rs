@@ -242,6 +242,10 @@ impl Shared {
     pub(super) fn counters(&self) -> JournalCounters {
         self.lock().counters
     }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.lock().failing
+    }
 }
 
 /// Sends answers; a caller that has gone does not want its own.

@@ -1,0 +1,116 @@
+//! `weir key`: who may ask a server.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use weir_server::{KeyFile, Role};
+
+use crate::exit::{Exit, Failed, OrFail, printed};
+use crate::table::Table;
+use crate::terminal::{Paint, plain, say};
+
+/// Make, list and revoke the keys of a server
+///
+/// A key belongs to one tenant and one role. The file holds hashes: a key is shown once, when it is made.
+/// To rotate, make a second one, hand it out, revoke the first; a server that runs sees it within seconds.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  weir key new acme/claims                         for callers that ask on behalf of a tenant
+  weir key new '*'                                 for a gateway that names the tenant in each request
+  weir key new ops --role admin --expires 90d
+  weir key list
+  weir key revoke 4f2a91c03b7e
+
+Exit codes: 0 done, 2 usage, or a file that is none of keys, 4 the disk."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// The file of keys that the server's settings name
+    #[arg(long, value_name = "FILE", default_value = "keys.toml", global = true)]
+    keys: PathBuf,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a key, and show it this once
+    New {
+        /// On whose behalf its holder asks; `*` where each request names its tenant
+        tenant: String,
+        /// What it is for: evaluator, publisher, auditor or admin
+        #[arg(long, default_value = "evaluator")]
+        role: Role,
+        /// How long it is good for, such as 90d; default: for ever
+        #[arg(long, value_name = "TIME")]
+        expires: Option<SignedDuration>,
+    },
+    /// Show which keys there are
+    List,
+    /// Take a key back
+    Revoke {
+        /// Its identifier, as `list` shows it
+        id: String,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
+    let path = &args.keys;
+    let mut file = match path.exists() {
+        true => KeyFile::read(path).map_err(Failed::input)?,
+        false => KeyFile::default(),
+    };
+    match &args.command {
+        Command::New { tenant, role, expires } => {
+            let now = Timestamp::now();
+            let until = expires.map(|time| now.checked_add(time)).transpose();
+            let until = until.map_err(|error| Failed::input(format!("--expires: {error}")))?;
+            let key = file.add(tenant, *role, now, until).map_err(Failed::input)?;
+            write(path, &file)?;
+            say(&format!("weir: key {} is in `{}`; this is the only time it is shown", key.id, path.display()));
+            printed(writeln!(io::stdout().lock(), "{}", key.secret), Exit::Done)
+        }
+        Command::List => {
+            let mut stdout = io::stdout().lock();
+            printed(list(&mut stdout, &file), Exit::Done)
+        }
+        Command::Revoke { id } => {
+            if file.keys.remove(id).is_none() {
+                return Err(Failed::input(format!("`{}` has no key {}", path.display(), plain(id)))
+                    .help("`weir key list` shows which there are"));
+            }
+            write(path, &file)?;
+            say(&format!("weir: key {} is revoked", plain(id)));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn list(out: &mut impl Write, file: &KeyFile) -> io::Result<()> {
+    let paint = Paint::for_stream(&io::stdout());
+    let mut table = Table::new(&["key", "tenant", "role", "made", "expires"]);
+    for (id, key) in &file.keys {
+        let role = serde_json::to_value(key.role).unwrap_or_default();
+        let expires = key.expires.map_or("never".to_owned(), |at| at.to_string());
+        let role = role.as_str().unwrap_or_default().to_owned();
+        table.row([id.clone(), plain(&key.tenant), role, key.created.to_string(), expires]);
+    }
+    table.painted(paint).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// Puts a new file in the place of the old one, for its owner alone, so that a server never reads half of it.
+fn write(path: &Path, file: &KeyFile) -> Result<(), Failed> {
+    let new = path.with_extension("toml.new");
+    let written = || -> io::Result<()> {
+        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        out.write_all(file.text().as_bytes())?;
+        out.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    written().or_environment("write", path.display())
+}

@@ -1,0 +1,159 @@
+//! `weir serve`: a host that answers over HTTP and follows its set.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir::{Runtime, Source};
+use weir_server::{ServeError, Server, Settings};
+
+use crate::eval::executor;
+use crate::exit::{Exit, Failed, OrFail};
+use crate::follow::{Following, Place};
+use crate::interrupt::Interrupt;
+use crate::set;
+use crate::state_folder::StateFolder;
+use crate::terminal::say;
+
+/// Answer requests over HTTP by a policy set, and follow the set
+///
+/// POST a request to /v1/evaluate, many to /v1/evaluate/batch; GET /openapi.json says it all. Operators ask
+/// the admin address for /livez, /readyz, /metrics, /v1/status, /v1/generations, and go back by POST
+/// /v1/rollback/N. `weir status`, `generations` and `rollback` work beside it.
+///
+/// Settings are one TOML file, each with a default:
+///
+///   listen = "127.0.0.1:7171"         where requests are answered
+///   admin = "127.0.0.1:7172"          where operators ask; "" for none
+///   insecure = false                  true: listen beyond the loopback without encryption
+///   keys = "keys.toml"                who may ask (`weir key`); default: everybody, as tenant `default`
+///   connections = 10000               at once, and from one address:
+///   connections_per_address = 5000
+///   header_timeout = "5 s"            until a request's head is there
+///   body_timeout = "10 s"             until its body is there
+///   write_timeout = "10 s"            a client that takes nothing for so long is gone
+///   body_bytes = 1048576              longest request
+///   batch_bytes = 8388608             longest batch
+///   batch_requests = 1000             most requests of one
+///   timeout = "50 ms"                 how long a caller waits who does not say `Weir-Timeout-Ms`
+///   longest_timeout = "5 s"           the longest a caller may say, and of a batch
+///   grace = "10 s"                    how long what has begun is waited for at the end
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  weir serve policies/
+  weir serve policies/ --listen 127.0.0.1:8080 --config server.toml
+  curl -s localhost:7171/v1/evaluate -H 'content-type: application/json' -d '{\"checkpoint\":\"tool.call\"}'
+
+Exit codes: 0 ended by a signal, 1 the set is refused, 2 usage or settings, 4 an address, the disk or the state folder."
+)]
+pub(crate) struct Args {
+    /// Folder with `weir.toml` and the modules it names
+    set: PathBuf,
+    /// Settings of the server
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where requests are answered, instead of the settings' `listen`; port 0 for a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where operators ask, instead of the settings' `admin`
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Folder for the records; made if it is missing, continued if it is there
+    #[arg(long, value_name = "DIR", default_value = "audit")]
+    audit: PathBuf,
+    /// Folder for compiled policies and the socket, instead of SET/.weir
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// How often to look at the files although nothing was heard of them
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    rescan: u32,
+    /// Threads that judge; default: one for each core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// No word about changes of the set
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
+    let folder = set::folder(&args.set)?;
+    let settings = settings(args)?;
+    log();
+    let state = StateFolder::of(&folder, args.state.as_deref());
+    executor(args.threads)?.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let place = Place::take(&state, &folder, &args.audit).await?;
+        // Before the set is loaded: clients wait instead of being refused.
+        let server = Server::bind(settings).map_err(failed)?;
+        let opened = tokio::select! {
+            opened = open(args, folder, &state) => opened?,
+            () = interrupt.clone().wait() => return Ok(Exit::Done),
+        };
+        let runtime = Arc::new(opened);
+        let following = Following::start(place, &runtime, (!args.quiet).then_some(|line: &str| say(line)));
+        listening(&server)?;
+        server.run(Arc::clone(&runtime), interrupt.clone().wait()).await;
+        following.end().await;
+        // Dropping it flushes the records, too, should a client of the socket still hold it.
+        if let Some(runtime) = Arc::into_inner(runtime) {
+            runtime.shutdown(Duration::from_secs(5)).await;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn open(args: &Args, folder: PathBuf, state: &StateFolder) -> Result<Runtime, Failed> {
+    let builder = Runtime::builder().rescan(Duration::from_secs(args.rescan.into()));
+    let builder = builder.store(state.code()).state(state.in_force());
+    set::open(builder, Source::dir(folder), &args.audit).await
+}
+
+fn settings(args: &Args) -> Result<Settings, Failed> {
+    let settings = match &args.config {
+        None => Settings::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).or_input("read", path.display())?;
+            let settings =
+                Settings::parse(&text).map_err(|error| Failed::input(format!("`{}`: {error}", path.display())))?;
+            Settings { keys: settings.keys.as_deref().map(|keys| beside(path, keys)), ..settings }
+        }
+    };
+    Ok(Settings { listen: args.listen.unwrap_or(settings.listen), admin: args.admin.or(settings.admin), ..settings })
+}
+
+/// Files that settings name lie beside them.
+fn beside(settings: &Path, file: &Path) -> PathBuf {
+    settings.parent().unwrap_or(Path::new("")).join(file)
+}
+
+fn failed(error: ServeError) -> Failed {
+    match error {
+        ServeError::Settings(error) => Failed::input(error),
+        ServeError::Keys(error) => Failed::input(error).help("`weir key new` makes one"),
+        error @ ServeError::Listen(..) => Failed::environment(error).help("`--listen ADDRESS` chooses another one"),
+    }
+}
+
+/// Says where, for people and for scripts that asked for a free port.
+fn listening(server: &Server) -> Result<(), Failed> {
+    let address = |address: std::io::Result<Option<SocketAddr>>| {
+        address
+            .map_err(|error| Failed::environment(anyhow::Error::new(error).context("cannot tell where it listens")))
+    };
+    let (own, admin) = (address(server.address().map(Some))?, address(server.admin_address())?);
+    let admin = admin.map(|admin| format!(", operators ask http://{admin}")).unwrap_or_default();
+    say(&format!("weir: answers on http://{}{admin}", own.expect("a server listens")));
+    Ok(())
+}
+
+/// What a server does beside judging: lines for people on a terminal, JSON for everything else.
+fn log() {
+    let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { builder.init() } else { builder.json().init() }
+}

@@ -1,0 +1,217 @@
+//! What callers ask: `POST /v1/evaluate`, `POST /v1/evaluate/batch`, `GET /v1/generation`, `GET /openapi.json`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+use weir::{Caller, Class, Decision, RequestLimits, Runtime};
+
+use crate::credential::{Door, Tenant};
+use crate::document;
+use crate::guard;
+use crate::keys::Role;
+use crate::listener::Handler;
+use crate::metrics::{Counts, Route};
+use crate::problem::{Body, Problem, answer, text};
+use crate::settings::Settings;
+
+/// How long a caller waits, in milliseconds.
+const TIMEOUT: &str = "weir-timeout-ms";
+/// What class a caller is content with.
+const CLASS: &str = "weir-class";
+/// Requests of one batch that are under way at once: judged one after the other, and written to the disk together.
+const AT_ONCE: usize = 128;
+
+pub(crate) struct Api {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) counts: Arc<Counts>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    requests: Vec<Box<RawValue>>,
+}
+
+/// The answers to a batch, in its order.
+#[derive(Serialize)]
+struct Answers {
+    answers: Vec<Answer>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Decision(Box<Decision>),
+    Problem(Problem),
+}
+
+impl Handler for Api {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
+        let started = Instant::now();
+        let route = Route::of(request.uri().path());
+        let mut response = match self.answer(request, from).await {
+            Ok(response) => response,
+            Err(problem) => problem.response(),
+        };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        self.counts.count(route, response.status(), started.elapsed());
+        response
+    }
+}
+
+impl Api {
+    async fn answer(&self, request: Request<Incoming>, from: SocketAddr) -> Result<Response<Body>, Problem> {
+        guard::check(&request)?;
+        let path = request.uri().path();
+        let post = match (Route::of(path), request.method()) {
+            (Route::Evaluate | Route::Batch, &Method::POST) => true,
+            (Route::Generation | Route::Document, &Method::GET) => false,
+            (Route::Other, _) => {
+                let detail = "there is nothing here: GET /openapi.json lists what is";
+                return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
+            }
+            (route, _) => return Ok(wrong_method(route)),
+        };
+        let tenant = self.door.enter(request.headers(), from.ip(), Role::Evaluator)?;
+        if post {
+            guard::is_json(request.headers())?;
+            let caller = self.caller(request.headers(), Route::of(path))?;
+            return match Route::of(path) {
+                Route::Batch => self.batch(request, &tenant, caller).await,
+                _ => self.evaluate(request, &tenant, caller).await,
+            };
+        }
+        match Route::of(path) {
+            Route::Document => Ok(text(document::openapi().to_owned(), "application/json")),
+            _ => Ok(answer(&self.runtime.generation().id())),
+        }
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<Incoming>,
+        tenant: &Tenant,
+        caller: Caller,
+    ) -> Result<Response<Body>, Problem> {
+        let body = self.body(request, self.settings.body_bytes, "body_bytes").await?;
+        let decision = self.decide(&body, tenant, caller).await?;
+        Ok(answer(&decision))
+    }
+
+    /// Each request has a decision or a problem of its own: one that is bad fails alone.
+    async fn batch(
+        &self,
+        request: Request<Incoming>,
+        tenant: &Tenant,
+        caller: Caller,
+    ) -> Result<Response<Body>, Problem> {
+        let body = self.body(request, self.settings.batch_bytes, "batch_bytes").await?;
+        let Batch { requests } = serde_json::from_slice(&body)
+            .map_err(|error| Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {error}")))?;
+        let most = self.settings.batch_requests;
+        if requests.len() > most {
+            let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+        }
+        let decide = async |json: Box<RawValue>| match self.decide(json.get().as_bytes(), tenant, caller).await {
+            Ok(decision) => Answer::Decision(Box::new(decision)),
+            Err(problem) => Answer::Problem(problem),
+        };
+        let answers = stream::iter(requests).map(decide).buffered(AT_ONCE).collect().await;
+        Ok(answer(&Answers { answers }))
+    }
+
+    async fn decide(&self, json: &[u8], tenant: &Tenant, caller: Caller) -> Result<Decision, Problem> {
+        let limits = RequestLimits { body_bytes: self.settings.body_bytes, ..RequestLimits::default() };
+        // Callers do not choose when they ask; records know milliseconds.
+        let now =
+            Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("the present is within range");
+        let request = weir::Request::parse_within(json, &limits)?.with_time(now);
+        let request = match tenant {
+            Tenant::Named => request,
+            Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => request.with_tenant(own),
+            Tenant::Is(own) => {
+                let detail = format!("the request names another tenant than `{own}`, whose key it comes with");
+                let problem = Problem::new(StatusCode::FORBIDDEN, "not_your_tenant", detail);
+                return Err(Problem { pointer: Some("/tenant".to_owned()), ..problem });
+            }
+        };
+        Ok(self.runtime.evaluate_for(request, caller).await?)
+    }
+
+    /// How urgent it is, and how long its caller waits.
+    fn caller(&self, headers: &HeaderMap, route: Route) -> Result<Caller, Problem> {
+        let Settings { timeout, longest_timeout, .. } = *self.settings;
+        let one = |name| match headers.get_all(name).iter().collect::<Vec<_>>()[..] {
+            [] => Ok(None),
+            [value] => Ok(Some(value.to_str().unwrap_or_default())),
+            _ => Err(Problem::bad("bad_header", format!("`{name}` is there more than once"))),
+        };
+        let wait = match one(TIMEOUT)? {
+            None if route == Route::Batch => longest_timeout,
+            None => timeout,
+            Some(text) => {
+                let wait = text.parse().ok().map(Duration::from_millis);
+                let wait = wait.filter(|wait| !wait.is_zero() && *wait <= longest_timeout);
+                wait.ok_or_else(|| {
+                    let most = longest_timeout.as_millis();
+                    Problem::bad("bad_header", format!("`{TIMEOUT}` is no number of milliseconds from 1 to {most}"))
+                })?
+            }
+        };
+        let class = match one(CLASS)? {
+            None | Some("interactive") => Class::Interactive,
+            Some("normal") => Class::Normal,
+            Some("bulk") => Class::Bulk,
+            Some(_) => {
+                let detail = format!("`{CLASS}` is none of interactive, normal and bulk");
+                return Err(Problem::bad("bad_header", detail));
+            }
+        };
+        Ok(Caller { class, until: Some(Instant::now() + wait) })
+    }
+
+    async fn body(&self, request: Request<Incoming>, most: usize, setting: &str) -> Result<Bytes, Problem> {
+        let large = || {
+            let detail = format!("the limit is {most} bytes (setting `{setting}`)");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+        };
+        let body = Limited::new(request.into_body(), most);
+        match timeout(self.settings.body_timeout, body.collect()).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(large()),
+            Ok(Err(error)) => Err(Problem::bad("bad_body", format!("the body broke off: {error}"))),
+            Err(_) => {
+                let detail = "the body took too long (setting `body_timeout`)";
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
+            }
+        }
+    }
+}
+
+fn wrong_method(route: Route) -> Response<Body> {
+    let allowed = match route {
+        Route::Evaluate | Route::Batch => "POST",
+        _ => "GET",
+    };
+    let problem =
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", format!("only {allowed} is answered here"));
+    let mut response = problem.response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,64 @@
+//! What no client of ours sends, but whoever wants two servers to read one request differently does.
+
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::{Request, StatusCode, Version};
+
+use crate::problem::Problem;
+
+/// Refuses requests that a proxy might read in another way.
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
+    let headers = request.headers();
+    // With both, hyper follows the one and drops the other before anybody sees it, so only one of them is taken at all.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        let detail = "expected a body of a `Content-Length`, without `Transfer-Encoding`";
+        return Err(Problem::new(StatusCode::LENGTH_REQUIRED, "no_length", detail));
+    }
+    if request.version() < Version::HTTP_2 && headers.get_all(HOST).iter().count() != 1 {
+        return Err(Problem::bad("ambiguous_host", "expected exactly one `Host`"));
+    }
+    Ok(())
+}
+
+/// Only JSON, so that no page in a browser can ask without the browser asking first.
+pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kinds: Vec<_> = headers.get_all(CONTENT_TYPE).iter().collect();
+    let is = |kind: &str| {
+        let (kind, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+        let parameters = parameters.trim().to_ascii_lowercase();
+        kind.trim().eq_ignore_ascii_case("application/json") && ["", "charset=utf-8"].contains(&parameters.as_str())
+    };
+    match kinds.as_slice() {
+        [kind] if kind.to_str().is_ok_and(is) => Ok(()),
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "no_json",
+            "expected `Content-Type: application/json`",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_json_is_json() {
+        for (kinds, fits) in [
+            (&["application/json"][..], true),
+            (&["Application/JSON; charset=UTF-8"], true),
+            (&[], false),
+            (&["text/plain"], false),
+            (&["application/json", "application/json"], false),
+            (&["application/json; charset=latin1"], false),
+            (&["application/jsonp"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for kind in kinds {
+                headers.append(CONTENT_TYPE, HeaderValue::from_static(kind));
+            }
+            assert_eq!(is_json(&headers).is_ok(), fits, "{kinds:?}");
+        }
+    }
+}

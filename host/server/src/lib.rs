@@ -1,0 +1,27 @@
+//! Asks a Weir host over HTTP: gateways and services send requests, operators look and roll back.
+//!
+//! ```text
+//! socket ─► listener: caps, time-outs ─► guard: what no client of ours sends ─► key: who asks, for which tenant
+//!        ─► api: evaluate, batch, generation ─► the host's scheduler ─► decision, or a problem
+//! admin socket ─► health, metrics, status, rollback, events
+//! ```
+//!
+//! [`Settings`] says what is listened to and how long anybody is waited for; [`Server`] listens until it is told to stop, and
+//! then answers what it has begun.
+
+mod admin;
+mod api;
+mod credential;
+mod document;
+mod guard;
+mod keys;
+mod listener;
+mod metrics;
+mod patient;
+mod problem;
+mod server;
+mod settings;
+
+pub use keys::{Key, KeyError, KeyFile, NewKey, Role};
+pub use server::{ServeError, Server};
+pub use settings::{Settings, SettingsError};

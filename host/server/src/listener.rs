@@ -1,0 +1,183 @@
+//! The accept loop: how many may connect, how long each may take, and how it ends.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::patient::Patient;
+use crate::problem::Body;
+use crate::settings::Settings;
+
+/// Connections the kernel holds until they are accepted.
+const BACKLOG: u32 = 4096;
+/// Longest head of a request, in bytes; beyond it 431.
+const HEAD_BYTES: usize = 32 << 10;
+/// Most headers of a request; beyond it 431.
+const HEADERS: usize = 100;
+/// Requests of one HTTP/2 connection at once.
+const STREAMS: u32 = 128;
+/// How long nothing is accepted when the process has no more files.
+const NO_MORE_FILES: Duration = Duration::from_millis(50);
+
+/// Answers one request.
+pub(crate) trait Handler: Send + Sync + 'static {
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        from: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Listens, so that a successor can listen to the same address before this one has gone.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Answers connections until `stop` says so, and then what has begun, for as long as the grace lasts.
+pub(crate) async fn serve<H: Handler>(
+    listener: TcpListener,
+    settings: Arc<Settings>,
+    handler: Arc<H>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(settings.connections));
+    let addresses = Addresses::default();
+    let graceful = GracefulShutdown::new();
+    let connection = Connection { settings: Arc::clone(&settings), handler };
+    loop {
+        // Whoever finds no room waits in the kernel's queue, and costs nothing here.
+        let accepted = async {
+            let permit = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let Some(place) = addresses.enter(from.ip(), settings.connections_per_address) else { continue };
+                tokio::spawn(connection.clone().run(stream, from, (permit, place), graceful.watcher()));
+            }
+            // The client has gone, or this process has no more files: neither ends a server.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(NO_MORE_FILES).await;
+            }
+        }
+    }
+    // What had connected by then is answered, too.
+    while let Ok(Ok((stream, from))) = timeout(Duration::ZERO, listener.accept()).await {
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
+        let Some(place) = addresses.enter(from.ip(), settings.connections_per_address) else { continue };
+        tokio::spawn(connection.clone().run(stream, from, (permit, place), graceful.watcher()));
+    }
+    drop(listener);
+    if timeout(settings.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections that had not ended within the grace are cut");
+    }
+}
+
+struct Connection<H> {
+    settings: Arc<Settings>,
+    handler: Arc<H>,
+}
+
+impl<H> Clone for Connection<H> {
+    fn clone(&self) -> Self {
+        Connection { settings: Arc::clone(&self.settings), handler: Arc::clone(&self.handler) }
+    }
+}
+
+impl<H: Handler> Connection<H> {
+    async fn run(self, stream: TcpStream, from: SocketAddr, _room: (OwnedSemaphorePermit, Place), graceful: Watcher) {
+        let Connection { settings, handler } = self;
+        // Answers are small, and somebody waits for each.
+        let _ = stream.set_nodelay(true);
+        let began = Arc::new(AtomicBool::new(false));
+        let first = Arc::clone(&began);
+        let service = service_fn(move |request| {
+            first.store(true, Ordering::Relaxed);
+            let answered = Arc::clone(&handler).handle(request, from);
+            async move { Ok::<_, Infallible>(answered.await) }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_timeout)
+            .max_buf_size(HEAD_BYTES)
+            .max_headers(HEADERS);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEAD_BYTES as u32)
+            .keep_alive_interval(settings.header_timeout)
+            .keep_alive_timeout(settings.write_timeout);
+        let io = TokioIo::new(Patient::new(stream, settings.write_timeout));
+        let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
+        let mut connection = std::pin::pin!(connection);
+        // The time-out for heads begins with the first byte only.
+        let silent = tokio::select! {
+            // However a connection ends, the other side knows it as soon as this one.
+            _ = &mut connection => return,
+            () = sleep(settings.header_timeout) => !began.load(Ordering::Relaxed),
+        };
+        if !silent {
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Connections of each address. One that has none is not in it, so it is as large as there are connections.
+#[derive(Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection's place among those of its address.
+struct Place {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn enter(&self, address: IpAddr, most: usize) -> Option<Place> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { addresses: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}

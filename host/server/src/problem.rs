@@ -1,0 +1,91 @@
+//! What is answered where there is no decision: one shape for all (RFC 9457), with a way out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use weir::{Refusal, RefusalReason, RequestError};
+
+/// The body of every answer.
+pub(crate) type Body = Full<Bytes>;
+
+/// Why a request was not judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Problem {
+    /// A word for machines: the same for the same reason.
+    pub(crate) code: &'static str,
+    pub(crate) status: u16,
+    /// One sentence for people, with the way out.
+    pub(crate) detail: String,
+    /// JSON pointer to the place in the request's body, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pointer: Option<String>,
+    /// When to ask again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { code, status: status.as_u16(), detail: detail.into(), pointer: None, retry_after_ms: None }
+    }
+
+    /// 400: the client says what this server does not take.
+    pub(crate) fn bad(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(crate) fn response(&self) -> Response<Body> {
+        let status = StatusCode::from_u16(self.status).expect("problems have the status of an answer");
+        let mut response = Response::new(json(self));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(millis) = self.retry_after_ms {
+            // The header knows whole seconds, the body is exact.
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1_000).max(1)));
+        }
+        response
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(RequestError { pointer, message }: RequestError) -> Problem {
+        Problem { pointer: Some(pointer), ..Problem::bad("bad_request", message) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        let code = match refusal.reason {
+            RefusalReason::Overload => "overload",
+            RefusalReason::Late => "late",
+        };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        Problem {
+            retry_after_ms: Some(millis(refusal.retry_after)),
+            ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string())
+        }
+    }
+}
+
+/// A body of JSON.
+pub(crate) fn json(value: &impl Serialize) -> Body {
+    Full::new(serde_json::to_vec(value).expect("answers always serialise into memory").into())
+}
+
+/// An answer of JSON, 200.
+pub(crate) fn answer(value: &impl Serialize) -> Response<Body> {
+    let mut response = Response::new(json(value));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer of text, 200.
+pub(crate) fn text(body: String, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

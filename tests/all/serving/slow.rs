@@ -1,0 +1,90 @@
+//! Clients that take their time, or go away: each is cut, and nobody else notices.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use weir_server::Settings;
+
+use super::{CALL, Serving, connect, is_closed, post, read};
+use crate::harness::{allows_after, burn, host_of, pause, records};
+
+fn impatient() -> Settings {
+    let short = Duration::from_millis(300);
+    Settings { header_timeout: short, body_timeout: short, write_timeout: short, ..Settings::default() }
+}
+
+#[test]
+fn whoever_sends_nothing_or_half_a_head_or_half_a_body_is_cut() {
+    let serving = Serving::start(host_of(allows_after("", ""), ""), impatient());
+    let whole = post("/v1/evaluate", "", CALL);
+    let (head, half) = (whole.find("Content-Type").unwrap(), whole.len() - 10);
+    let mut silent: Vec<_> = ["", "P", "PRI * HTTP/2.0\r\n", &whole[..head]]
+        .into_iter()
+        .map(|part| {
+            let mut stream = connect(serving.address);
+            stream.write_all(part.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let mut slow_body = connect(serving.address);
+    slow_body.write_all(&whole.as_bytes()[..half]).unwrap();
+    // Meanwhile all others are served.
+    assert_eq!(serving.ask(&whole).status, 200);
+    for stream in &mut silent {
+        assert!(read(stream).is_none_or(|answer| answer.status == 408));
+    }
+    assert_eq!(read(&mut slow_body).unwrap().status, 408);
+    assert!(is_closed(&mut slow_body));
+    let mut idle = connect(serving.address);
+    idle.write_all(whole.as_bytes()).unwrap();
+    assert_eq!(read(&mut idle).unwrap().status, 200);
+    assert!(is_closed(&mut idle), "a connection without a next request ends");
+}
+
+#[test]
+fn whoever_takes_no_answers_is_cut_and_costs_no_memory() {
+    let serving = Serving::start(host_of(allows_after("", ""), ""), impatient());
+    let mut deaf = connect(serving.address);
+    let request = post("/v1/evaluate", "", &CALL.replace("hello", &"x".repeat(100)));
+    // Its answers fill the buffers of both sides; then its requests do; then it is cut.
+    let ended = (0..200_000).find(|_| deaf.write_all(request.as_bytes()).is_err());
+    assert!(ended.is_some(), "it could go on for ever");
+    assert_eq!(serving.ask(&request).status, 200);
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_a_record_and_frees_its_core() {
+    let host =
+        host_of(allows_after("", &burn(200_000_000)), "limits = { fuel = 1_000_000_000, deadline = \"60 s\" }");
+    let serving = Serving::start(host, Settings { timeout: Duration::from_secs(5), ..Settings::default() });
+    for _ in 0..4 {
+        let mut stream = connect(serving.address);
+        stream.write_all(post("/v1/evaluate", "", CALL).as_bytes()).unwrap();
+        pause(Duration::from_millis(50));
+    }
+    let answer = serving.post("/v1/evaluate", "", CALL);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let records = records(&serving.host);
+    let cancelled = |record: &serde_json::Value| record["decision"]["policies"][0]["failure"]["kind"] == "cancelled";
+    assert!(records.iter().any(cancelled), "{records:?}");
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_no_more() {
+    let settings = Settings { connections_per_address: 8, ..Settings::default() };
+    let serving = Serving::start(host_of(allows_after("", ""), ""), settings);
+    let mut held: Vec<_> = (0..8).map(|_| connect(serving.address)).collect();
+    for stream in &mut held {
+        stream.write_all(post("/v1/evaluate", "", CALL).as_bytes()).unwrap();
+        assert_eq!(read(stream).unwrap().status, 200);
+    }
+    let mut more = connect(serving.address);
+    assert!(matches!(more.read(&mut [0]), Ok(0) | Err(_)));
+    drop(held.pop());
+    let answered = (0..100).any(|_| {
+        pause(Duration::from_millis(20));
+        let mut next = connect(serving.address);
+        next.write_all(post("/v1/evaluate", "", CALL).as_bytes()).is_ok() && read(&mut next).is_some()
+    });
+    assert!(answered, "its place is free again");
+}
