@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use weir_server::{KeyFile, Role};
 
 use crate::exit::{Exit, Failed, OrFail, printed};
@@ -48,7 +49,7 @@ enum Command {
         role: Role,
         /// How long it is good for, such as 90d; default: for ever
         #[arg(long, value_name = "TIME")]
-        expires: Option<SignedDuration>,
+        expires: Option<Span>,
     },
     /// Show which keys there are
     List,
@@ -68,8 +69,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     match &args.command {
         Command::New { tenant, role, expires } => {
             let now = Timestamp::now();
-            let until = expires.map(|time| now.checked_add(time)).transpose();
+            // Days are as long as those of UTC.
+            let until = expires.map(|time| now.to_zoned_datetime(TimeZone::UTC).checked_add(time)).transpose();
             let until = until.map_err(|error| Failed::input(format!("--expires: {error}")))?;
+            let until = until.map(|until| until.timestamp());
             let key = file.add(tenant, *role, now, until).map_err(Failed::input)?;
             write(path, &file)?;
             say(&format!("weir: key {} is in `{}`; this is the only time it is shown", key.id, path.display()));

@@ -13,6 +13,7 @@ mod eval;
 mod following;
 mod host;
 mod restarting;
+mod serving;
 
 use std::fs;
 use std::io::Write;

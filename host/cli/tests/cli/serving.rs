@@ -1,0 +1,175 @@
+//! `weir serve` and `weir key` as processes: a host that is asked over HTTP, killed, started again, and told who may ask.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::host::{pause, until};
+use crate::{Place, constant, request};
+
+/// Stopped when it is dropped.
+struct Server {
+    child: Child,
+    address: String,
+    admin: String,
+}
+
+impl Server {
+    fn start(place: &Place, arguments: &str) -> Server {
+        let arguments = format!("serve set --listen 127.0.0.1:0 --admin 127.0.0.1:0 {arguments}");
+        let mut child = place.command(&arguments).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (heard, mut stderr) = (Arc::clone(&said), child.stderr.take().unwrap());
+        // Ends with the process, whose pipe it reads.
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = stderr.read(&mut bytes) {
+                heard.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
+            }
+        });
+        let line = until("where it answers", || {
+            let said = said.lock().unwrap();
+            said.lines().find(|line| line.starts_with("weir: answers on")).map(str::to_owned)
+        });
+        let after = |word: &str| line.split(word).nth(1).unwrap().split(',').next().unwrap().to_owned();
+        Server { child, address: after("answers on http://"), admin: after("operators ask http://") }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = std::process::Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    fn ended(&mut self) -> Option<i32> {
+        until("its end", || self.child.try_wait().unwrap()).code()
+    }
+
+    /// Asks for a decision on a connection of its own; none where the server has gone.
+    fn ask(&self, headers: &str, body: &str) -> Option<(u16, Value)> {
+        http(&self.address, "POST /v1/evaluate", headers, body)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn http(address: &str, what: &str, headers: &str, body: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let length = body.len();
+    let head = format!("{what} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    stream.write_all(format!("{head}{headers}Content-Length: {length}\r\n\r\n{body}").as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()))))
+}
+
+#[test]
+fn a_server_answers_follows_its_set_and_ends_in_order() {
+    let place = Place::new();
+    let mut server = Server::start(&place, "");
+    let effect = |server: &Server| server.ask("", &request(1, "allow")).unwrap().1["effect"].clone();
+    assert_eq!(effect(&server), "allow");
+    assert_eq!(http(&server.admin, "GET /readyz", "", "").unwrap(), (200, "generation 1\n".into()));
+    place.replace("set/allow.wasm", constant(r#"{"effect":"deny"}"#));
+    until("the changed set", || (effect(&server) == "deny").then_some(()));
+    assert_eq!(place.json("status set", 0)["generation"]["number"], 2);
+    assert_eq!(http(&server.admin, "POST /v1/rollback/1", "", "").unwrap().1["number"], 3);
+    assert_eq!(effect(&server), "allow");
+    server.signal("-TERM");
+    assert_eq!(server.ended(), Some(0));
+    assert!(place.records("audit").len() >= 3);
+}
+
+#[test]
+fn every_decision_a_client_saw_is_recorded_however_the_server_ends() {
+    let rounds: usize = std::env::var("WEIR_KILL_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let place = Place::new();
+    let mut seen = HashSet::new();
+    for round in 0..rounds.min(200) {
+        let mut server = Server::start(&place, "");
+        let found = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|client| {
+                    let server = &server;
+                    scope.spawn(move || {
+                        let ask = |number: usize| {
+                            let id = round * 1_000_000 + client * 10_000 + number;
+                            let (status, decision) = server.ask("", &request(id, "allow"))?;
+                            assert_eq!(status, 200, "{decision}");
+                            Some(decision["record"].as_str().unwrap().to_owned())
+                        };
+                        (0..5_000).map_while(ask).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            (0..=round % 5).for_each(|_| pause());
+            server.signal("-KILL");
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(server.ended(), None);
+        seen.extend(found);
+    }
+    let recorded: HashSet<String> =
+        place.records("audit").iter().map(|record| record["record"].as_str().unwrap().to_owned()).collect();
+    let lost: Vec<_> = seen.difference(&recorded).collect();
+    assert!(!seen.is_empty() && lost.is_empty(), "{} seen, lost: {lost:?}", seen.len());
+}
+
+#[test]
+fn keys_are_made_shown_once_and_revoked_while_the_server_runs() {
+    let place = Place::new();
+    let made = place.weir("key new acme/claims --expires 90d");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let key = made.stdout.trim().to_owned();
+    let id = key.split('_').nth(1).unwrap().to_owned();
+    assert!(made.stderr.contains(&id) && !place.read("keys.toml").contains(&key), "{made:?}");
+    let listed = place.weir("key list").stdout;
+    assert!(listed.contains(&id) && listed.contains("acme/claims") && listed.contains("evaluator"), "{listed}");
+    place.write("server.toml", "keys = \"keys.toml\"\n");
+    let server = Server::start(&place, "--config server.toml");
+    let headers = format!("Authorization: Bearer {key}\r\n");
+    let (status, decision) = server.ask(&headers, &request(1, "allow")).unwrap();
+    assert_eq!((status, &decision["tenant"]), (200, &"acme/claims".into()));
+    assert_eq!(server.ask("", &request(2, "allow")).unwrap().0, 401);
+    assert_eq!(place.weir(&format!("key revoke {id}")).code, Some(0));
+    until("the revoked key is refused", || {
+        server.ask(&headers, &request(3, "allow")).filter(|(status, _)| *status == 401)
+    });
+    assert_eq!(place.weir(&format!("key revoke {id}")).code, Some(2));
+    assert_eq!(place.weir("key new acme --role king").code, Some(2));
+}
+
+#[test]
+fn what_cannot_be_served_is_said_with_a_way_out() {
+    let place = Place::new();
+    place.write("bad.toml", "timeuot = \"1 s\"\n");
+    place.write("open.toml", "listen = \"0.0.0.0:0\"\n");
+    place.write("keys.toml", "[keys]\n");
+    place.write("keyed.toml", "keys = \"keys.toml\"\n");
+    for (arguments, code, told) in [
+        ("serve nowhere", 2, "a set is a folder"),
+        ("serve set --config nowhere.toml", 2, "nowhere.toml"),
+        ("serve set --config bad.toml", 2, "timeuot"),
+        ("serve set --config open.toml", 2, "insecure = true"),
+        ("serve set --config keyed.toml", 2, "chmod 600"),
+        ("serve set --listen 192.0.2.1:1", 2, "insecure = true"),
+    ] {
+        let ended = place.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let ended = crate::ended(ended);
+        assert_eq!(ended.code, Some(code), "{arguments}: {ended:?}");
+        assert!(ended.stderr.contains(told), "{arguments}: {ended:?}");
+    }
+}
