@@ -175,6 +175,8 @@ impl Api {
             }
         };
         let class = match one(CLASS)? {
+            // Its requests wait for each other: refusing some for that would help nobody.
+            None if route == Route::Batch => Class::Bulk,
             None | Some("interactive") => Class::Interactive,
             Some("normal") => Class::Normal,
             Some("bulk") => Class::Bulk,
