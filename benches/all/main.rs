@@ -4,7 +4,7 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `instances`, `crowd`, `peers`, `evaluation`, `selection`, `throughput` and `swapping` the figures.
+//! `instances`, `crowd`, `peers`, `evaluation`, `selection`, `throughput`, `serving` and `swapping` the figures.
 
 mod crowd;
 mod evaluation;
@@ -15,6 +15,7 @@ mod measure;
 mod peers;
 mod report;
 mod selection;
+mod serving;
 mod swapping;
 mod throughput;
 
@@ -30,7 +31,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 16] = [
+const GROUPS: [Group; 17] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -52,6 +53,7 @@ const GROUPS: [Group; 16] = [
         names: &["eval_requests_per_second_1", "eval_requests_per_second_2", "eval_two_cores_over_one"],
         measure: throughput::requests_per_second,
     },
+    Group { names: &["http_rps", "http_cpu", "http_cpu_recorded", "batch_100"], measure: serving::over_warm_handler },
     Group { names: &["publish_to_answer_us"], measure: swapping::publish_to_answer },
     Group { names: &["file_to_answer_ms"], measure: swapping::file_to_answer },
     Group { names: &["swap_p99"], measure: swapping::while_swapping },

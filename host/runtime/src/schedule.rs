@@ -6,9 +6,8 @@
 //! ```
 //!
 //! There are as many slots as cores. Evaluations run on the tasks that want them, so an executor polls them in an order of
-//! its own, and nobody would ever be seen waiting: whoever leaves while its core has been busy keeps its slot for one turn
-//! of the executor, in which all others that could run find no slot and join the queue. Then the slot is handed to the
-//! fairest of them ([`queue`]).
+//! its own, and nobody would ever be seen waiting: whoever leaves keeps its slot for one turn of the executor, in which all
+//! others that could run find no slot and join the queue. Then the slot is handed to the fairest of them ([`queue`]).
 
 mod queue;
 
@@ -81,20 +80,13 @@ pub struct ScheduleMetrics {
 
 /// The slots of a host, and who waits for them.
 pub(crate) struct Schedule {
-    slots: PerCore<Core>,
+    /// Whether each is taken.
+    slots: PerCore<AtomicBool>,
     /// Jobs in the queue: read without its lock.
     waiting: AtomicUsize,
     /// Taken only where slots are short.
     queue: Mutex<Waiting>,
-    began: Instant,
     counts: Counts,
-}
-
-/// A slot, and when it was left, in nanoseconds since the schedule began.
-#[derive(Default)]
-struct Core {
-    taken: AtomicBool,
-    left: AtomicU64,
 }
 
 struct Waiting {
@@ -115,10 +107,9 @@ struct Counts {
 impl Schedule {
     pub(crate) fn new() -> Arc<Schedule> {
         Arc::new(Schedule {
-            slots: PerCore::new(|_| Core::default()),
+            slots: PerCore::new(|_| AtomicBool::new(false)),
             waiting: AtomicUsize::new(0),
             queue: Mutex::new(Waiting { jobs: Queue::default(), usual: USUAL }),
-            began: Instant::now(),
             counts: Counts::default(),
         })
     }
@@ -135,7 +126,7 @@ impl Schedule {
         if self.waiting.load(Ordering::SeqCst) == 0
             && let Some(place) = self.take_any()
         {
-            return Ok(self.slot(place, None));
+            return Ok(Slot { schedule: self, place, waited: None });
         }
         // What waits has a future of its own on the heap: whoever need not wait does not move it.
         Box::pin(self.wait(standing(), until)).await
@@ -154,7 +145,8 @@ impl Schedule {
             return Err(self.refuse(RefusalReason::Late, MOST_AHEAD));
         }
         let place = turn.place.take().expect("a turn is taken once");
-        Ok(self.slot(place, Some((standing, turn.expected))))
+        let waited = Some(Waited { standing, expected: turn.expected, began: now, took: None });
+        Ok(Slot { schedule: self, place, waited })
     }
 
     /// Joins the queue.
@@ -207,12 +199,6 @@ impl Schedule {
         }
     }
 
-    fn slot(self: &Arc<Self>, place: usize, waited: Option<(Standing, Duration)>) -> Slot<'_> {
-        let entered = self.began.elapsed();
-        let idle = entered.saturating_sub(Duration::from_nanos(self.slots.at(place).left.load(Ordering::Relaxed)));
-        Slot { schedule: self, place, entered, idle, waited, ended: None }
-    }
-
     /// A free slot, the calling thread's own if possible.
     fn take_any(&self) -> Option<usize> {
         let own = self.slots.place();
@@ -220,7 +206,7 @@ impl Schedule {
     }
 
     fn take(&self, place: usize) -> bool {
-        let taken = &self.slots.at(place).taken;
+        let taken = self.slots.at(place);
         !taken.load(Ordering::Relaxed)
             && taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
@@ -230,19 +216,17 @@ impl Schedule {
         while self.waiting.load(Ordering::SeqCst) > 0
             && let Some(place) = self.take_any()
         {
-            self.release(place, self.began.elapsed());
+            self.release(place);
         }
     }
 
     /// Hands a slot to the next who waits, or frees it.
-    fn release(self: &Arc<Self>, place: usize, now: Duration) {
+    fn release(self: &Arc<Self>, place: usize) {
         loop {
             if self.waiting.load(Ordering::SeqCst) > 0 && self.give(place) {
                 return;
             }
-            let core = self.slots.at(place);
-            core.left.store(now.as_nanos() as u64, Ordering::Relaxed);
-            core.taken.store(false, Ordering::SeqCst);
+            self.slots.at(place).store(false, Ordering::SeqCst);
             // Somebody may have joined the queue before this slot was free and after it was looked at.
             if self.waiting.load(Ordering::SeqCst) == 0 || !self.take(place) {
                 return;
@@ -285,7 +269,7 @@ struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.schedule.release(place, self.schedule.began.elapsed());
+            self.schedule.release(place);
         }
     }
 }
@@ -294,36 +278,34 @@ impl Drop for Turn {
 pub(crate) struct Slot<'a> {
     schedule: &'a Arc<Schedule>,
     place: usize,
-    /// Since the schedule began.
-    entered: Duration,
-    /// How long nobody had it before.
-    idle: Duration,
-    /// On whose behalf it was waited for, and what was expected.
-    waited: Option<(Standing, Duration)>,
-    /// When what it was for was done, since the schedule began.
-    ended: Option<Duration>,
+    waited: Option<Waited>,
+}
+
+/// On whose behalf a slot was waited for, what was expected, when it began, and what it took.
+struct Waited {
+    standing: Standing,
+    expected: Duration,
+    began: Instant,
+    took: Option<Duration>,
 }
 
 impl Slot<'_> {
     /// Leaves, so that the fairest of all who could run is next.
     pub(crate) async fn leave(mut self) {
-        let now = self.schedule.began.elapsed();
-        self.ended = Some(now);
-        let took = now.saturating_sub(self.entered);
-        // A core that was idle for longer than this took has nobody waiting for it.
-        if self.waited.is_some() || self.idle < took {
-            Others(false).await;
+        // What others do in between is not on this one's account.
+        if let Some(waited) = &mut self.waited {
+            waited.took = Some(waited.began.elapsed());
         }
+        Others(false).await;
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        let ended = self.ended.unwrap_or_else(|| self.schedule.began.elapsed());
-        if let Some((standing, expected)) = self.waited.take() {
-            self.schedule.settle(&standing, expected, ended.saturating_sub(self.entered));
+        if let Some(Waited { standing, expected, began, took }) = self.waited.take() {
+            self.schedule.settle(&standing, expected, took.unwrap_or_else(|| began.elapsed()));
         }
-        self.schedule.release(self.place, ended);
+        self.schedule.release(self.place);
     }
 }
 

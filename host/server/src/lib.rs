@@ -15,7 +15,7 @@ mod credential;
 mod document;
 mod guard;
 mod keys;
-mod listener;
+pub mod listener;
 mod metrics;
 mod patient;
 mod problem;

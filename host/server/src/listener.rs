@@ -1,4 +1,4 @@
-//! The accept loop: how many may connect, how long each may take, and how it ends.
+//! The accept loop: how many may connect, how long each may take, and how it ends. It serves any [`Handler`].
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::patient::Patient;
-use crate::problem::Body;
+pub use crate::problem::Body;
 use crate::settings::Settings;
 
 /// Connections the kernel holds until they are accepted.
@@ -33,8 +33,9 @@ const STREAMS: u32 = 128;
 /// How long nothing is accepted when the process has no more files.
 const NO_MORE_FILES: Duration = Duration::from_millis(50);
 
-/// Answers one request.
-pub(crate) trait Handler: Send + Sync + 'static {
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request of a client at `from`; dropped if the client goes away.
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -43,7 +44,10 @@ pub(crate) trait Handler: Send + Sync + 'static {
 }
 
 /// Listens, so that a successor can listen to the same address before this one has gone.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+///
+/// # Errors
+/// The system does not let it.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
@@ -52,7 +56,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Answers connections until `stop` says so, and then what has begun, for as long as the grace lasts.
-pub(crate) async fn serve<H: Handler>(
+pub async fn serve<H: Handler>(
     listener: TcpListener,
     settings: Arc<Settings>,
     handler: Arc<H>,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use weir::{Refusal, RefusalReason, RequestError};
 
 /// The body of every answer.
-pub(crate) type Body = Full<Bytes>;
+pub type Body = Full<Bytes>;
 
 /// Why a request was not judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,0 +1,180 @@
+//! What a decision over HTTP costs, against the same accept loop whose handler makes the raw call of a warm instance.
+//!
+//! Each server has a thread of its own, whose processor time is what is compared; the clients have another. Sixteen
+//! connections ask one after the other, so that a server always has something to do.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use weir::Recorder;
+use weir_server::listener::{Body, Handler, bind, serve};
+use weir_server::{Server, Settings};
+
+use crate::evaluation::folder;
+use crate::floor::{Floor, Warm};
+use crate::hosts::{CALL, GUEST, one_policy};
+use crate::measure::{Effort, Ratio, compare, thread_time};
+use crate::report::Figure;
+
+const CONNECTIONS: usize = 16;
+const BATCH: usize = 100;
+const AGAINST: &str =
+    "the same accept loop, whose handler calls a warm instance of bare wasmtime 48 without more ado";
+
+thread_local! {
+    /// The floor's instance, of the one thread that serves it.
+    static WARM: RefCell<Option<Warm>> = const { RefCell::new(None) };
+}
+
+/// The floor.
+struct Raw(Floor);
+
+impl Handler for Raw {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
+        let body = request.into_body().collect().await.expect("the bench sends whole bodies").to_bytes();
+        let answer = WARM.with_borrow_mut(|warm| warm.get_or_insert_with(|| self.0.warm(b"{}")).call(&body));
+        Response::new(Full::new(Bytes::from(answer)))
+    }
+}
+
+/// A server with a thread of its own; it ends with the process.
+struct Serving {
+    address: SocketAddr,
+    thread: Handle,
+}
+
+impl Serving {
+    /// Starts what listens and answers its address.
+    fn start(start: impl FnOnce() -> SocketAddr + Send + 'static) -> Serving {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            executor.expect("a thread can wait").block_on(async {
+                let address = start();
+                tell.send((address, Handle::current())).expect("somebody waits for it");
+                std::future::pending::<()>().await;
+            });
+        });
+        let (address, thread) = told.recv().expect("it starts");
+        Serving { address, thread }
+    }
+
+    fn floor() -> Serving {
+        Serving::start(|| {
+            let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("there is a free port");
+            let address = listener.local_addr().expect("it listens");
+            let raw = Arc::new(Raw(Floor::new(GUEST)));
+            tokio::spawn(async move {
+                let (_never, stop) = watch::channel(false);
+                serve(listener, Arc::new(Settings::default()), raw, stop).await;
+            });
+            address
+        })
+    }
+
+    fn host(recorder: Recorder) -> Serving {
+        Serving::start(|| {
+            let listen = "127.0.0.1:0".parse().expect("an address");
+            let longest = Duration::from_secs(5);
+            let settings = Settings { listen, admin: None, timeout: longest, ..Settings::default() };
+            let server = Server::bind(settings).expect("there is a free port");
+            let address = server.address().expect("it listens");
+            let runtime = Arc::new(one_policy(recorder));
+            tokio::spawn(server.run(runtime, std::future::pending()));
+            address
+        })
+    }
+
+    /// Processor time of the server's thread.
+    fn time(&self) -> Duration {
+        let (tell, told) = std::sync::mpsc::channel();
+        self.thread.spawn(async move { tell.send(thread_time()).expect("somebody waits for it") });
+        told.recv().expect("the server's thread lives")
+    }
+
+    fn clients(&self) -> Vec<TcpStream> {
+        let connect = |_| {
+            let stream = TcpStream::connect(self.address).expect("the server listens");
+            stream.set_nodelay(true).expect("a connection");
+            stream
+        };
+        (0..CONNECTIONS).map(connect).collect()
+    }
+}
+
+fn post(path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: w\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Sends so many requests, one on each connection at a time, and reads the answers.
+fn ask(clients: &mut [TcpStream], request: &[u8], count: usize) {
+    for _ in 0..count.div_ceil(clients.len()) {
+        clients.iter_mut().for_each(|client| client.write_all(request).expect("the server reads"));
+        clients.iter_mut().for_each(|client| assert!(read(client).starts_with(b"HTTP/1.1 200")));
+    }
+}
+
+fn read(client: &mut TcpStream) -> Vec<u8> {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let read = client.read(&mut buffer).expect("the server answers");
+        bytes.extend_from_slice(&buffer[..read]);
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        if bytes.len() >= end + 4 + length.expect("answers have a length") {
+            return bytes;
+        }
+    }
+}
+
+/// What so many requests cost: by the server's processor, or by the clock on the wall.
+fn cost<'a>(serving: &'a Serving, request: &'a [u8], wall: bool) -> impl FnMut(usize) -> Duration + 'a {
+    let mut clients = serving.clients();
+    move |count| {
+        let (before, started) = (serving.time(), Instant::now());
+        ask(&mut clients, request, count);
+        if wall { started.elapsed() } else { serving.time() - before }
+    }
+}
+
+pub(crate) fn over_warm_handler(effort: Effort) -> Vec<Figure> {
+    let folder = folder();
+    let recorder = Recorder::jsonl_as("bench", folder.path()).expect("a new folder takes records");
+    let (floor, host, recorded) = (Serving::floor(), Serving::host(Recorder::discard()), Serving::host(recorder));
+    // Without a key nobody names a tenant.
+    let call = CALL.replace("\"tenant\":\"acme/claims\",", "");
+    let request = post("/v1/evaluate", &call);
+    let batch = post("/v1/evaluate/batch", &format!("{{\"requests\":[{}]}}", vec![call; BATCH].join(",")));
+    let effort = Effort { rounds: effort.rounds.div_ceil(2), batch: effort.batch * 4 };
+    let against = |serving: &Serving, wall| -> Ratio {
+        compare(effort, cost(serving, &request, wall), cost(&floor, &request, wall))
+    };
+    let (wall, cpu, with_record) = (against(&host, true), against(&host, false), against(&recorded, false));
+    let few = Effort { rounds: effort.rounds, batch: CONNECTIONS };
+    let mut batches = cost(&host, &batch, false);
+    let mut calls = cost(&host, &request, false);
+    let batched = compare(few, &mut batches, |count| calls(count * BATCH));
+    vec![
+        Figure::new("http_rps", 1.0 / wall.value, "ratio", AGAINST)
+            .goal(">= 0.92")
+            .beside("requests_per_second", 1e6 / wall.micros.0)
+            .beside("requests_per_second_against", 1e6 / wall.micros.1),
+        Figure::ratio("http_cpu", &cpu, AGAINST).goal("<= 1.15"),
+        Figure::ratio("http_cpu_recorded", &with_record, AGAINST),
+        Figure::ratio("batch_100", &batched, "a hundred calls of the same server").goal("<= 0.5"),
+    ]
+}

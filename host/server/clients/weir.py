@@ -1,0 +1,129 @@
+"""Asks a Weir server for decisions. One file, no dependencies, Python 3.9 or later.
+
+    weir = Weir("http://127.0.0.1:7171", key="weir_…")
+    decision = weir.evaluate({"checkpoint": "tool.call", "payload": {"amount": 120}})
+    if decision.allowed:
+        ...
+
+Whatever goes wrong is a decision that denies: no answer in time, no server, a problem instead of a decision. It
+says so in `decided_by`, which is then `["client"]`, and in `problem`.
+
+Safe for many threads: each has a connection of its own, which is kept.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import urllib.parse
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a server decided, or a denial of this client's own."""
+
+    effect: str
+    decided_by: list[str]
+    #: The whole answer, as `GET /openapi.json` describes it; empty where there is none.
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    #: Why there is no decision of the server; None where there is one.
+    problem: str | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action may go on, with the edits of the answer made."""
+        return self.effect == "allow"
+
+    @property
+    def record(self) -> str | None:
+        """Names the record that proves the decision."""
+        return self.answer.get("record")
+
+
+def _denied(why: str) -> Decision:
+    return Decision("deny", ["client"], problem=why)
+
+
+class Weir:
+    """A client of one server."""
+
+    def __init__(self, url: str, key: str | None = None, timeout: float = 0.25) -> None:
+        """`timeout` is in seconds, for connecting and for an answer each; the server is told it, up to its own bound."""
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http or https address")
+        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
+        self._headers = {"Content-Type": "application/json", "Weir-Timeout-Ms": str(max(1, min(5000, int(timeout * 1000))))}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._own = threading.local()
+
+    def evaluate(self, request: Mapping[str, Any]) -> Decision:
+        """Asks for one decision. Never raises: what cannot be asked is denied."""
+        try:
+            return _decision(*self._post("/v1/evaluate", request))
+        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
+            return _denied(f"{type(error).__name__}: {error}")
+
+    def evaluate_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Decision]:
+        """Asks for many decisions at once, in the order of the requests."""
+        try:
+            status, answer = self._post("/v1/evaluate/batch", {"requests": list(requests)})
+            answers = answer["answers"] if status == 200 else None
+            if answers is None or len(answers) != len(requests):
+                why = _problem(status, answer)
+                return [_denied(why) for _ in requests]
+            return [
+                _decision(200, one["decision"]) if "decision" in one else _denied(_problem(0, one.get("problem")))
+                for one in answers
+            ]
+        except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
+            return [_denied(f"{type(error).__name__}: {error}") for _ in requests]
+
+    def _post(self, path: str, value: Mapping[str, Any]) -> tuple[int, Any]:
+        body = json.dumps(value).encode()
+        kept = getattr(self._own, "connection", None)
+        if kept is not None:
+            try:
+                return self._send(kept, path, body)
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                # An idle connection that the server has ended: asking again judges nothing twice.
+                kept.close()
+            except BaseException:
+                self._own.connection = None
+                kept.close()
+                raise
+        connection = self._connect(self._host, self._port, timeout=self._timeout)
+        try:
+            connection.connect()
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            answer = self._send(connection, path, body)
+        except BaseException:
+            self._own.connection = None
+            connection.close()
+            raise
+        self._own.connection = connection
+        return answer
+
+    def _send(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, Any]:
+        connection.request("POST", path, body, self._headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+
+
+def _problem(status: int, answer: Any) -> str:
+    if isinstance(answer, Mapping) and "code" in answer:
+        return f"{answer['code']}: {answer.get('detail', '')}"
+    return f"status {status} without a decision"
+
+
+def _decision(status: int, answer: Any) -> Decision:
+    if status != 200 or not isinstance(answer, Mapping) or answer.get("effect") not in ("allow", "review", "deny"):
+        return _denied(_problem(status, answer))
+    return Decision(answer["effect"], list(answer["decided_by"]), answer)
