@@ -29,6 +29,7 @@ mod state_folder;
 mod status;
 mod summary;
 mod table;
+mod tail;
 mod tally;
 mod task;
 mod terminal;
@@ -63,6 +64,7 @@ Examples:
   weir eval policies/ --follow                 judge stdin while the policies change
   weir serve policies/                         answer over HTTP while the policies change
   weir key new acme/claims                     a key for those who ask over HTTP
+  weir tail                                    what is being decided?
   weir status policies/                        how is the host that follows them?
   weir generations policies/ --diff 2 3        what changed, and when?
   weir rollback policies/                      back to the policies before
@@ -83,6 +85,7 @@ enum Command {
     Lock(lock::Args),
     Serve(serve::Args),
     Key(key::Args),
+    Tail(tail::Args),
     Status(status::Args),
     Generations(generations::Args),
     Rollback(rollback::Args),
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Key(args) => key::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Generations(args) => generations::run(&args),
         Command::Rollback(args) => rollback::run(&args),

@@ -173,3 +173,38 @@ fn what_cannot_be_served_is_said_with_a_way_out() {
         assert!(ended.stderr.contains(told), "{arguments}: {ended:?}");
     }
 }
+
+#[test]
+fn what_is_decided_can_be_followed() {
+    let place = Place::new();
+    let requests: String = (0..30).map(|id| request(id, ["allow", "deny", "review"][id % 3]) + "\n").collect();
+    place.weir_with("eval set -q", &requests);
+    let shown = place.weir("tail --once -n 4");
+    assert_eq!((shown.code, shown.stdout.lines().count()), (Some(0), 4), "{shown:?}");
+    let last = shown.stdout.lines().last().unwrap();
+    assert!(last.contains("  review  says.review  default  by review  ") && last.ends_with("/30"), "{last}");
+    let denied = place.weir("tail audit --once -n 100 --effect deny --json");
+    let denied = crate::json_lines(&denied.stdout);
+    assert_eq!(denied.len(), 10);
+    assert!(denied.iter().all(|record| record["decision"]["effect"] == "deny"));
+    assert_eq!(place.weir("tail nowhere").code, Some(2));
+    // What comes is shown as it comes.
+    let mut tail = place.command("tail -n 0").spawn().unwrap();
+    let mut out = std::io::BufReader::new(tail.stdout.take().unwrap());
+    pause();
+    let more = std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+            line
+        });
+        until("a line of it", || {
+            place.weir_with("eval set -q", &request(31, "deny"));
+            reader.is_finished().then_some(())
+        });
+        reader.join().unwrap()
+    });
+    assert!(more.contains("  deny    says.deny  default  by deny  "), "{more}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
