@@ -20,8 +20,8 @@ use crate::terminal::say;
 /// Answer requests over HTTP by a policy set, and follow the set
 ///
 /// POST a request to /v1/evaluate, many to /v1/evaluate/batch; GET /openapi.json says it all. Operators ask
-/// the admin address for /livez, /readyz, /metrics, /v1/status, /v1/generations, and go back by POST
-/// /v1/rollback/N. `weir status`, `generations` and `rollback` work beside it.
+/// the admin address for /livez, /readyz, /metrics, /v1/status, /v1/generations, and go back by POST of JSON
+/// to /v1/rollback/N. `weir status`, `generations` and `rollback` work beside it.
 ///
 /// Settings are one TOML file, each with a default:
 ///

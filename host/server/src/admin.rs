@@ -59,6 +59,8 @@ impl Admin {
             }
             (&Method::POST, path) if path.starts_with("/v1/rollback/") => {
                 enter(Role::Publisher)?;
+                // Any page in a browser on this machine can send a plain POST to the loopback.
+                guard::is_json(request.headers())?;
                 self.rollback(&path["/v1/rollback/".len()..]).await
             }
             _ => Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing here for this method")),

@@ -21,6 +21,8 @@ fn operators_see_what_is_in_force_and_go_back() {
     assert_eq!((loaded[0]["number"].as_u64(), loaded[1]["in_force"].as_bool()), (Some(1), Some(true)), "{loaded}");
     assert_eq!(operator(&post("/v1/rollback/9", "", "")).status, 404);
     assert_eq!(operator(&post("/v1/rollback/2", "", "")).status, 409);
+    let from_a_page = post("/v1/rollback/1", "", "").replace("application/json", "text/plain");
+    assert_eq!(operator(&from_a_page).status, 415);
     assert_eq!(operator(&post("/v1/rollback/1", "", "")).json()["number"], 3);
     assert_eq!(serving.post("/v1/evaluate", "", CALL).json()["effect"], "allow");
     // None of it is where callers ask.
