@@ -14,11 +14,11 @@ use crate::harness::{allows_after, burn, host_of, pause};
 #[test]
 fn what_has_begun_is_answered_and_nothing_new_is_taken() {
     let host =
-        host_of(allows_after("", &burn(100_000_000)), "limits = { fuel = 1_000_000_000, deadline = \"60 s\" }");
+        host_of(allows_after("", &burn(3_000_000_000)), "limits = { fuel = 9_000_000_000, deadline = \"60 s\" }");
     let mut serving = Serving::start(host, Settings { timeout: Duration::from_secs(5), ..Settings::default() });
     let mut begun = connect(serving.address);
     begun.write_all(post("/v1/evaluate", "", CALL).as_bytes()).unwrap();
-    pause(Duration::from_millis(50));
+    pause(Duration::from_millis(200));
     serving.tell_to_stop();
     assert_eq!(read(&mut begun).unwrap().status, 200);
     serving.join();
