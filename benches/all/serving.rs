@@ -16,7 +16,8 @@ use hyper::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use weir::Recorder;
-use weir_server::listener::{Body, Handler, bind, serve};
+use weir_server::listener::{Body, Handler, Peer, serve};
+use weir_server::socket::Socket;
 use weir_server::{Server, Settings};
 
 use crate::evaluation::folder;
@@ -39,7 +40,7 @@ thread_local! {
 struct Raw(Floor);
 
 impl Handler for Raw {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let body = request.into_body().collect().await.expect("the bench sends whole bodies").to_bytes();
         let answer = WARM.with_borrow_mut(|warm| warm.get_or_insert_with(|| self.0.warm(b"{}")).call(&body));
         Response::new(Full::new(Bytes::from(answer)))
@@ -70,12 +71,12 @@ impl Serving {
 
     fn floor() -> Serving {
         Serving::start(|| {
-            let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("there is a free port");
-            let address = listener.local_addr().expect("it listens");
+            let socket = Socket::bind(&"127.0.0.1:0".parse().expect("an address")).expect("there is a free port");
+            let address = socket.address().expect("it listens").tcp().expect("it is no file");
             let raw = Arc::new(Raw(Floor::new(GUEST)));
             tokio::spawn(async move {
                 let (_never, stop) = watch::channel(false);
-                serve(listener, Arc::new(Settings::default()), raw, stop).await;
+                serve(socket, Arc::new(Settings::default()), raw, stop).await;
             });
             address
         })
@@ -87,7 +88,7 @@ impl Serving {
             let longest = Duration::from_secs(5);
             let settings = Settings { listen, admin: None, timeout: longest, ..Settings::default() };
             let server = Server::bind(settings).expect("there is a free port");
-            let address = server.address().expect("it listens");
+            let address = server.address().tcp().expect("it is no file");
             let runtime = Arc::new(one_policy(recorder));
             tokio::spawn(server.run(runtime, std::future::pending()));
             address

@@ -1,12 +1,13 @@
 //! A server as its clients see it: real sockets, bytes in and bytes out.
 
 mod answers;
+mod encrypted;
 mod endings;
 mod operators;
 mod overload;
 mod slow;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use weir::Runtime;
-use weir_server::{Server, Settings};
+use weir_server::{Address, Server, Settings};
 
 /// A request at a checkpoint where everything is allowed.
 const CALL: &str = r#"{"checkpoint":"test","content":[{"text":"hello"}]}"#;
@@ -30,8 +31,8 @@ struct Serving {
 
 impl Serving {
     fn start(host: Runtime, settings: Settings) -> Serving {
-        let loopback = "127.0.0.1:0".parse().unwrap();
-        let settings = Settings { listen: loopback, admin: Some(loopback), ..settings };
+        let loopback: Address = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings { listen: loopback.clone(), admin: Some(loopback), ..settings };
         Serving::at(Arc::new(host), settings)
     }
 
@@ -44,11 +45,13 @@ impl Serving {
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             executor.block_on(async {
                 let server = Server::bind(settings).unwrap();
-                bound.send((server.address().unwrap(), server.admin_address().unwrap().unwrap())).unwrap();
+                bound.send((server.address().clone(), server.admin_address().unwrap().clone())).unwrap();
                 server.run(runtime, async { drop(stopped.await) }).await;
             });
         });
         let (address, admin) = addresses.recv().unwrap();
+        // A server that listens to a file is not asked by its address.
+        let (address, admin) = (address.tcp().unwrap_or(([0; 4], 0).into()), admin.tcp().unwrap());
         Serving { address, admin, host, stop: Some(stop), thread: Some(thread) }
     }
 
@@ -126,7 +129,7 @@ fn ask(address: SocketAddr, request: &str) -> Answer {
 }
 
 /// Reads one answer; none where the connection was closed instead.
-fn read(stream: &mut TcpStream) -> Option<Answer> {
+fn read(stream: &mut impl Read) -> Option<Answer> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -143,7 +146,10 @@ fn read(stream: &mut TcpStream) -> Option<Answer> {
         match stream.read(&mut buffer) {
             Ok(0) => return None,
             Ok(read) => bytes.extend(&buffer[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+            // An encrypted connection ends with the reason.
+            Err(error) if [ErrorKind::ConnectionReset, ErrorKind::InvalidData].contains(&error.kind()) => {
+                return None;
+            }
             Err(error) => panic!("{error}"),
         }
     }

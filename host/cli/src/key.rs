@@ -25,6 +25,7 @@ Examples:
   weir key new acme/claims                         for callers that ask on behalf of a tenant
   weir key new '*'                                 for a gateway that names the tenant in each request
   weir key new ops --role admin --expires 90d
+  weir key new acme/claims --certificate spiffe://acme.example/claims
   weir key list
   weir key revoke 4f2a91c03b7e
 
@@ -50,6 +51,9 @@ enum Command {
         /// How long it is good for, such as 90d; default: for ever
         #[arg(long, value_name = "TIME")]
         expires: Option<Span>,
+        /// No key but a client's certificate: an address (URI) or host name it is for, from the authority `tls.client_ca`
+        #[arg(long, value_name = "NAME")]
+        certificate: Option<String>,
     },
     /// Show which keys there are
     List,
@@ -67,12 +71,22 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         false => KeyFile::default(),
     };
     match &args.command {
-        Command::New { tenant, role, expires } => {
+        Command::New { tenant, role, expires, certificate } => {
             let now = Timestamp::now();
             // Days are as long as those of UTC.
             let until = expires.map(|time| now.to_zoned_datetime(TimeZone::UTC).checked_add(time)).transpose();
             let until = until.map_err(|error| Failed::input(format!("--expires: {error}")))?;
             let until = until.map(|until| until.timestamp());
+            if let Some(name) = certificate {
+                let id = file.add_certificate(name, tenant, *role, now, until).map_err(Failed::input)?;
+                write(path, &file)?;
+                say(&format!(
+                    "weir: key {id} in `{}` is whoever has a certificate for {}",
+                    path.display(),
+                    plain(name)
+                ));
+                return Ok(Exit::Done);
+            }
             let key = file.add(tenant, *role, now, until).map_err(Failed::input)?;
             write(path, &file)?;
             say(&format!("weir: key {} is in `{}`; this is the only time it is shown", key.id, path.display()));
@@ -96,12 +110,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
 
 fn list(out: &mut impl Write, file: &KeyFile) -> io::Result<()> {
     let paint = Paint::for_stream(&io::stdout());
-    let mut table = Table::new(&["key", "tenant", "role", "made", "expires"]);
+    let mut table = Table::new(&["key", "tenant", "role", "made", "expires", "certificate"]);
     for (id, key) in &file.keys {
         let role = serde_json::to_value(key.role).unwrap_or_default();
         let expires = key.expires.map_or("never".to_owned(), |at| at.to_string());
+        let certificate = key.certificate.as_deref().map(plain).unwrap_or_default();
         let role = role.as_str().unwrap_or_default().to_owned();
-        table.row([id.clone(), plain(&key.tenant), role, key.created.to_string(), expires]);
+        table.row([id.clone(), plain(&key.tenant), role, key.created.to_string(), expires, certificate]);
     }
     table.painted(paint).iter().try_for_each(|line| writeln!(out, "{line}"))
 }

@@ -24,6 +24,7 @@ mod progress;
 mod rollback;
 mod run;
 mod serve;
+mod service_manager;
 mod set;
 mod state_folder;
 mod status;

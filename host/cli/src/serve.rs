@@ -1,18 +1,18 @@
 //! `weir serve`: a host that answers over HTTP and follows its set.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir::{Runtime, Source};
-use weir_server::{ServeError, Server, Settings};
+use weir_server::{Address, ServeError, Server, Settings, TlsSettings};
 
 use crate::eval::executor;
 use crate::exit::{Exit, Failed, OrFail};
 use crate::follow::{Following, Place};
 use crate::interrupt::Interrupt;
+use crate::service_manager;
 use crate::set;
 use crate::state_folder::StateFolder;
 use crate::terminal::say;
@@ -23,12 +23,18 @@ use crate::terminal::say;
 /// the admin address for /livez, /readyz, /metrics, /v1/status, /v1/generations, and go back by POST of JSON
 /// to /v1/rollback/N. `weir status`, `generations` and `rollback` work beside it.
 ///
+/// Under systemd the sockets of a socket unit are used, the first for requests and the second for operators, and readiness
+/// is told: a restart then refuses no connection.
+///
 /// Settings are one TOML file, each with a default:
 ///
-///   listen = "127.0.0.1:7171"         where requests are answered
-///   admin = "127.0.0.1:7172"          where operators ask; "" for none
+///   listen = "127.0.0.1:7171"         where requests are answered; or "unix:/run/weir/weir.sock"
+///   admin = "127.0.0.1:7172"          where operators ask, likewise; "" for none
 ///   insecure = false                  true: listen beyond the loopback without encryption
 ///   keys = "keys.toml"                who may ask (`weir key`); default: everybody, as tenant `default`
+///   tls.certificate = "server.pem"    encrypt; default: no encryption. Read again when it is replaced
+///   tls.key = "server.key"
+///   tls.client_ca = "clients.pem"     clients with a certificate of these need no key (`weir key new --certificate`)
 ///   connections = 10000               at once, and from one address:
 ///   connections_per_address = 5000
 ///   header_timeout = "5 s"            until a request's head is there
@@ -59,10 +65,10 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Where requests are answered, instead of the settings' `listen`; port 0 for a free one
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    listen: Option<Address>,
     /// Where operators ask, instead of the settings' `admin`
     #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
+    admin: Option<Address>,
     /// Folder for the records; made if it is missing, continued if it is there
     #[arg(long, value_name = "DIR", default_value = "audit")]
     audit: PathBuf,
@@ -97,7 +103,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         };
         let runtime = Arc::new(opened);
         let following = Following::start(place, &runtime, (!args.quiet).then_some(|line: &str| say(line)));
-        listening(&server)?;
+        listening(&server);
+        service_manager::ready();
         server.run(Arc::clone(&runtime), interrupt.clone().wait()).await;
         following.end().await;
         // Dropping it flushes the records, too, should a client of the socket still hold it.
@@ -121,10 +128,17 @@ fn settings(args: &Args) -> Result<Settings, Failed> {
             let text = std::fs::read_to_string(path).or_input("read", path.display())?;
             let settings =
                 Settings::parse(&text).map_err(|error| Failed::input(format!("`{}`: {error}", path.display())))?;
-            Settings { keys: settings.keys.as_deref().map(|keys| beside(path, keys)), ..settings }
+            let beside = |file: PathBuf| beside(path, &file);
+            let tls = settings.tls.map(|TlsSettings { certificate, key, client_ca }| TlsSettings {
+                certificate: beside(certificate),
+                key: beside(key),
+                client_ca: client_ca.map(beside),
+            });
+            Settings { keys: settings.keys.map(beside), tls, ..settings }
         }
     };
-    Ok(Settings { listen: args.listen.unwrap_or(settings.listen), admin: args.admin.or(settings.admin), ..settings })
+    let listen = args.listen.clone().unwrap_or(settings.listen);
+    Ok(Settings { listen, admin: args.admin.clone().or(settings.admin), ..settings })
 }
 
 /// Files that settings name lie beside them.
@@ -136,20 +150,22 @@ fn failed(error: ServeError) -> Failed {
     match error {
         ServeError::Settings(error) => Failed::input(error),
         ServeError::Keys(error) => Failed::input(error).help("`weir key new` makes one"),
+        ServeError::Tls(error) => Failed::input(format!("cannot encrypt: {error}")).help("`[tls]` names PEM files"),
+        error @ ServeError::Inherited(_) => Failed::environment(error),
         error @ ServeError::Listen(..) => Failed::environment(error).help("`--listen ADDRESS` chooses another one"),
     }
 }
 
 /// Says where, for people and for scripts that asked for a free port.
-fn listening(server: &Server) -> Result<(), Failed> {
-    let address = |address: std::io::Result<Option<SocketAddr>>| {
-        address
-            .map_err(|error| Failed::environment(anyhow::Error::new(error).context("cannot tell where it listens")))
+fn listening(server: &Server) {
+    let shown = |address: &Address, encrypted: bool| match address {
+        Address::Tcp(_) if encrypted => format!("https://{address}"),
+        Address::Tcp(_) => format!("http://{address}"),
+        Address::Unix(_) => address.to_string(),
     };
-    let (own, admin) = (address(server.address().map(Some))?, address(server.admin_address())?);
-    let admin = admin.map(|admin| format!(", operators ask http://{admin}")).unwrap_or_default();
-    say(&format!("weir: answers on http://{}{admin}", own.expect("a server listens")));
-    Ok(())
+    let own = shown(server.address(), server.is_encrypted());
+    let admin = server.admin_address().map(|admin| format!(", operators ask {}", shown(admin, !admin.is_local())));
+    say(&format!("weir: answers on {own}{}", admin.unwrap_or_default()));
 }
 
 /// What a server does beside judging: lines for people on a terminal, JSON for everything else.

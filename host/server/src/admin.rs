@@ -1,6 +1,5 @@
 //! What operators ask, on a listener of its own: health, metrics, what is in force, going back, and what happens.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -11,7 +10,7 @@ use weir::{GenerationId, Runtime};
 use crate::credential::Door;
 use crate::guard;
 use crate::keys::Role;
-use crate::listener::Handler;
+use crate::listener::{Handler, Peer};
 use crate::metrics::{self, Counts};
 use crate::problem::{Body, Problem, answer, text};
 
@@ -32,15 +31,15 @@ struct Loaded {
 }
 
 impl Handler for Admin {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
-        self.answer(&request, from).await.unwrap_or_else(|problem| problem.response())
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        self.answer(&request, peer).await.unwrap_or_else(|problem| problem.response())
     }
 }
 
 impl Admin {
-    async fn answer(&self, request: &Request<Incoming>, from: SocketAddr) -> Result<Response<Body>, Problem> {
+    async fn answer(&self, request: &Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
         guard::check(request)?;
-        let enter = |role| self.door.enter(request.headers(), from.ip(), role);
+        let enter = |role| self.door.enter(request.headers(), &peer, role);
         match (request.method(), request.uri().path()) {
             // Whoever restarts what does not live, or sends no traffic to what is not ready, has no key.
             (&Method::GET, "/livez") => Ok(text("alive\n".to_owned(), "text/plain")),

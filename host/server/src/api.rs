@@ -1,6 +1,5 @@
 //! What callers ask: `POST /v1/evaluate`, `POST /v1/evaluate/batch`, `GET /v1/generation`, `GET /openapi.json`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::credential::{Door, Tenant};
 use crate::document;
 use crate::guard;
 use crate::keys::Role;
-use crate::listener::Handler;
+use crate::listener::{Handler, Peer};
 use crate::metrics::{Counts, Route};
 use crate::problem::{Body, Problem, answer, text};
 use crate::settings::Settings;
@@ -59,10 +58,10 @@ enum Answer {
 }
 
 impl Handler for Api {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, from: SocketAddr) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let route = Route::of(request.uri().path());
-        let mut response = match self.answer(request, from).await {
+        let mut response = match self.answer(request, peer).await {
             Ok(response) => response,
             Err(problem) => problem.response(),
         };
@@ -75,7 +74,7 @@ impl Handler for Api {
 }
 
 impl Api {
-    async fn answer(&self, request: Request<Incoming>, from: SocketAddr) -> Result<Response<Body>, Problem> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
         guard::check(&request)?;
         let path = request.uri().path();
         let post = match (Route::of(path), request.method()) {
@@ -87,7 +86,7 @@ impl Api {
             }
             (route, _) => return Ok(wrong_method(route)),
         };
-        let tenant = self.door.enter(request.headers(), from.ip(), Role::Evaluator)?;
+        let tenant = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
         if post {
             guard::is_json(request.headers())?;
             let caller = self.caller(request.headers(), Route::of(path))?;

@@ -1,4 +1,4 @@
-//! Who asks: a key in `Authorization: Bearer`, or everybody where a server has no keys.
+//! Who asks: a key in `Authorization: Bearer`, a name in a certificate, or everybody where a server has no keys.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +10,8 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use jiff::Timestamp;
 
-use crate::keys::{Keys, Role};
+use crate::keys::{Key, Keys, Role};
+use crate::listener::Peer;
 use crate::problem::Problem;
 
 /// The tenant of callers without a key.
@@ -50,8 +51,12 @@ impl Door {
     }
 
     /// Who asks, if they may do what `role` is for.
-    pub(crate) fn enter(&self, headers: &HeaderMap, from: IpAddr, role: Role) -> Result<Tenant, Problem> {
+    pub(crate) fn enter(&self, headers: &HeaderMap, peer: &Peer, role: Role) -> Result<Tenant, Problem> {
         let Some(keys) = &self.keys else { return Ok(Tenant::Is(DEFAULT_TENANT.to_owned())) };
+        let (from, file, now) = (peer.address, keys.current(), Timestamp::now());
+        if let (None, Some((id, key))) = (headers.get(AUTHORIZATION), file.of_certificate(&peer.names, now)) {
+            return allowed(id, key, from, role);
+        }
         if self.has_tried_too_often(from) {
             return Err(Problem {
                 retry_after_ms: Some(WINDOW.as_millis() as u64),
@@ -68,17 +73,12 @@ impl Door {
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
         };
         let key = sent.next().and_then(bearer).filter(|_| sent.next().is_none());
-        let file = keys.current();
-        let Some((id, key)) = key.as_deref().and_then(|key| file.find(key, Timestamp::now())) else {
+        let Some((id, key)) = key.as_deref().and_then(|key| file.find(key, now)) else {
             self.note(from);
             let detail = "expected `Authorization: Bearer` with a key of this server, made by `weir key new`";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_key", detail));
         };
-        if !key.role.may(role) {
-            tracing::warn!(key = id, %from, "a key was used for what it is not for");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", "this key is not for that"));
-        }
-        Ok(if key.tenant == ANY { Tenant::Named } else { Tenant::Is(key.tenant.clone()) })
+        allowed(id, key, from, role)
     }
 
     fn has_tried_too_often(&self, from: IpAddr) -> bool {
@@ -101,4 +101,13 @@ impl Door {
             }
         }
     }
+}
+
+/// On whose behalf the holder of a key asks, if it is for that.
+fn allowed(id: &str, key: &Key, from: IpAddr, role: Role) -> Result<Tenant, Problem> {
+    if !key.role.may(role) {
+        tracing::warn!(key = id, %from, "a key was used for what it is not for");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", "this key is not for that"));
+    }
+    Ok(if key.tenant == ANY { Tenant::Named } else { Tenant::Is(key.tenant.clone()) })
 }

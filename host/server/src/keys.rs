@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use crate::watched::Watched;
 
 const PREFIX: &str = "weir_";
 /// Random bytes of an identifier and of a secret.
@@ -57,8 +60,12 @@ impl std::str::FromStr for Role {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// SHA-256 of the whole key, in hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the whole key that its holder sends, in hexadecimal. Either this or `certificate` is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// An alternative name in its holder's certificate: an address such as `spiffe://example.org/claims`, or a host's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// On whose behalf its holder asks; `*` for a gateway that names the tenant in each request.
     pub tenant: String,
     /// What its holder may do.
@@ -119,21 +126,30 @@ impl KeyFile {
             return Err(failed(&"others than its owner may read or write it: chmod 600"));
         }
         let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-        toml::from_str(&text).map_err(|error| failed(&error))
+        let file: KeyFile = toml::from_str(&text).map_err(|error| failed(&error))?;
+        match file.keys.iter().find(|(_, key)| key.sha256.is_some() == key.certificate.is_some()) {
+            Some((id, _)) => Err(failed(&format!("`{id}` needs either `sha256` or `certificate`"))),
+            None => Ok(file),
+        }
     }
 
     /// The file's text.
     pub fn text(&self) -> String {
         use fmt::Write;
         let mut text = "# Keys of a Weir server; written by `weir key`.\n".to_owned();
-        for (id, Key { sha256, tenant, role, created, expires }) in &self.keys {
+        for (id, Key { sha256, certificate, tenant, role, created, expires }) in &self.keys {
             let role = serde_json::to_value(role).expect("a role is a word");
             // JSON writes strings as TOML reads them.
-            let tenant = serde_json::to_string(tenant).expect("a tenant is a text");
+            let quoted = |text: &String| serde_json::to_string(text).expect("a text is JSON");
+            let tenant = quoted(tenant);
+            let proof = [("sha256", sha256), ("certificate", certificate)];
+            let proof =
+                proof.into_iter().find_map(|(name, text)| Some(format!("{name} = {}", quoted(text.as_ref()?))));
+            let proof = proof.unwrap_or_default();
             let expires = expires.map(|at| format!("expires = \"{at}\"\n")).unwrap_or_default();
             write!(
                 text,
-                "\n[keys.{id}]\nsha256 = \"{sha256}\"\ntenant = {tenant}\nrole = {role}\ncreated = \"{created}\"\n{expires}"
+                "\n[keys.{id}]\n{proof}\ntenant = {tenant}\nrole = {role}\ncreated = \"{created}\"\n{expires}"
             )
             .expect("a string grows");
         }
@@ -151,16 +167,31 @@ impl KeyFile {
         created: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<NewKey, KeyError> {
-        if tenant.is_empty() || tenant.len() > 256 || tenant.chars().any(char::is_control) {
-            return Err(KeyError("a tenant is named by 1 to 256 bytes without control characters".to_owned()));
-        }
-        let mut random = [0; ID_BYTES + SECRET_BYTES];
-        getrandom::fill(&mut random).map_err(|error| KeyError(format!("no random numbers: {error}")))?;
-        let id = hex::encode(&random[..ID_BYTES]);
-        let secret = format!("{PREFIX}{id}_{}", hex::encode(&random[ID_BYTES..]));
-        let key = Key { sha256: hash(&secret), tenant: tenant.to_owned(), role, created, expires };
+        let (id, secret) = (random::<ID_BYTES>()?, random::<SECRET_BYTES>()?);
+        let secret = format!("{PREFIX}{id}_{secret}");
+        let tenant = named(tenant, "a tenant")?;
+        let key = Key { sha256: Some(hash(&secret)), certificate: None, tenant, role, created, expires };
         self.keys.insert(id.clone(), key);
         Ok(NewKey { id, secret })
+    }
+
+    /// Lets in whoever has a certificate with this alternative name, and says under which identifier.
+    ///
+    /// # Errors
+    /// The system has no random numbers, or one of the names cannot be one.
+    pub fn add_certificate(
+        &mut self,
+        name: &str,
+        tenant: &str,
+        role: Role,
+        created: Timestamp,
+        expires: Option<Timestamp>,
+    ) -> Result<String, KeyError> {
+        let (certificate, tenant) = (named(name, "a certificate")?, named(tenant, "a tenant")?);
+        let id = random::<ID_BYTES>()?;
+        let key = Key { sha256: None, certificate: Some(certificate), tenant, role, created, expires };
+        self.keys.insert(id.clone(), key);
+        Ok(id)
     }
 
     /// The key a caller has sent, and its identifier; none where it is unknown or has expired. Takes as long for a wrong
@@ -168,10 +199,37 @@ impl KeyFile {
     pub(crate) fn find(&self, sent: &str, now: Timestamp) -> Option<(&str, &Key)> {
         let id = sent.strip_prefix(PREFIX)?.split('_').next()?;
         let (id, key) = self.keys.get_key_value(id)?;
-        let equal: bool = hash(sent).as_bytes().ct_eq(key.sha256.as_bytes()).into();
-        let valid = equal && key.expires.is_none_or(|expires| now < expires);
-        valid.then_some((id.as_str(), key))
+        let equal: bool = hash(sent).as_bytes().ct_eq(key.sha256.as_ref()?.as_bytes()).into();
+        (equal && key.is_valid(now)).then_some((id.as_str(), key))
     }
+
+    /// The key of the first of these names of a certificate that has one.
+    pub(crate) fn of_certificate(&self, names: &[String], now: Timestamp) -> Option<(&str, &Key)> {
+        let of = |name: &String| self.keys.iter().find(|(_, key)| key.certificate.as_ref() == Some(name));
+        let mut known = names.iter().filter_map(of);
+        known.find(|(_, key)| key.is_valid(now)).map(|(id, key)| (id.as_str(), key))
+    }
+}
+
+impl Key {
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+/// A name that can stand in the file and in records.
+fn named(text: &str, what: &str) -> Result<String, KeyError> {
+    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+        return Err(KeyError(format!("{what} is named by 1 to 256 bytes without control characters")));
+    }
+    Ok(text.to_owned())
+}
+
+/// So many random bytes, in hexadecimal.
+fn random<const BYTES: usize>() -> Result<String, KeyError> {
+    let mut random = [0; BYTES];
+    getrandom::fill(&mut random).map_err(|error| KeyError(format!("no random numbers: {error}")))?;
+    Ok(hex::encode(random))
 }
 
 fn hash(secret: &str) -> String {
@@ -181,42 +239,22 @@ fn hash(secret: &str) -> String {
 /// The keys a server uses: those of its file, read again when it changes.
 pub(crate) struct Keys {
     path: PathBuf,
-    now: std::sync::RwLock<(Stamp, std::sync::Arc<KeyFile>)>,
+    file: Watched<KeyFile>,
 }
-
-/// What tells one state of a file from another.
-type Stamp = (Option<std::time::SystemTime>, u64, u64);
 
 impl Keys {
     pub(crate) fn open(path: &Path) -> Result<Keys, KeyError> {
-        let file = KeyFile::read(path)?;
-        Ok(Keys { path: path.to_owned(), now: std::sync::RwLock::new((stamp(path), file.into())) })
+        let file = Watched::open(vec![path.to_owned()], || KeyFile::read(path))?;
+        Ok(Keys { path: path.to_owned(), file })
     }
 
-    pub(crate) fn current(&self) -> std::sync::Arc<KeyFile> {
-        std::sync::Arc::clone(&self.now.read().unwrap_or_else(std::sync::PoisonError::into_inner).1)
+    pub(crate) fn current(&self) -> Arc<KeyFile> {
+        self.file.current()
     }
 
-    /// Reads the file again where it has changed. One that cannot be read leaves the keys as they were.
     pub(crate) fn refresh(&self) {
-        let seen = stamp(&self.path);
-        if self.now.read().unwrap_or_else(std::sync::PoisonError::into_inner).0 == seen {
-            return;
-        }
-        match KeyFile::read(&self.path) {
-            Ok(file) => {
-                tracing::info!(keys = file.keys.len(), "the keys were read again");
-                *self.now.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (seen, file.into());
-            }
-            Err(error) => tracing::warn!(%error, "the keys stay as they were"),
-        }
+        self.file.refresh("keys", || KeyFile::read(&self.path));
     }
-}
-
-fn stamp(path: &Path) -> Stamp {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path)
-        .map_or((None, 0, 0), |metadata| (metadata.modified().ok(), metadata.len(), metadata.ino()))
 }
 
 #[cfg(test)]
@@ -239,6 +277,12 @@ mod tests {
         for wrong in ["", "weir_", "weir_x_y", &made.secret[..20], &made.secret.replace(&made.id, &other.id)] {
             assert!(read.find(wrong, now).is_none(), "{wrong}");
         }
+        let id = file.add_certificate("spiffe://acme/claims", "acme/claims", Role::Evaluator, now, Some(later));
+        let (id, names) =
+            (id.expect("there are random numbers"), ["host".to_owned(), "spiffe://acme/claims".to_owned()]);
+        let read: KeyFile = toml::from_str(&file.text()).expect("what was written is read");
+        assert_eq!(read.of_certificate(&names, now).map(|(id, _)| id), Some(id.as_str()));
+        assert!(read.of_certificate(&names, later).is_none() && read.of_certificate(&names[..1], now).is_none());
         assert!(Role::Admin.may(Role::Evaluator) && !Role::Evaluator.may(Role::Auditor));
     }
 }

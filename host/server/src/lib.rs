@@ -21,7 +21,12 @@ mod patient;
 mod problem;
 mod server;
 mod settings;
+pub mod socket;
+mod tls;
+mod watched;
 
 pub use keys::{Key, KeyError, KeyFile, NewKey, Role};
 pub use server::{ServeError, Server};
 pub use settings::{Settings, SettingsError};
+pub use socket::Address;
+pub use tls::{TlsError, TlsSettings};

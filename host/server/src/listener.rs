@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,16 +13,16 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::patient::Patient;
 pub use crate::problem::Body;
 use crate::settings::Settings;
+use crate::socket::{Socket, Stream};
+use crate::tls;
 
-/// Connections the kernel holds until they are accepted.
-const BACKLOG: u32 = 4096;
 /// Longest head of a request, in bytes; beyond it 431.
 const HEAD_BYTES: usize = 32 << 10;
 /// Most headers of a request; beyond it 431.
@@ -33,31 +32,25 @@ const STREAMS: u32 = 128;
 /// How long nothing is accepted when the process has no more files.
 const NO_MORE_FILES: Duration = Duration::from_millis(50);
 
-/// Answers requests.
-pub trait Handler: Send + Sync + 'static {
-    /// Answers one request of a client at `from`; dropped if the client goes away.
-    fn handle(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        from: SocketAddr,
-    ) -> impl Future<Output = Response<Body>> + Send;
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Their address; that of the loopback where the connection is one of this machine's own, through a file.
+    pub address: IpAddr,
+    /// The names in the certificate that they have proved to be theirs.
+    pub names: Arc<[String]>,
 }
 
-/// Listens, so that a successor can listen to the same address before this one has gone.
-///
-/// # Errors
-/// The system does not let it.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request of a client; dropped if the client goes away.
+    fn handle(self: Arc<Self>, request: Request<Incoming>, from: Peer)
+    -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Answers connections until `stop` says so, and then what has begun, for as long as the grace lasts.
 pub async fn serve<H: Handler>(
-    listener: TcpListener,
+    socket: Socket,
     settings: Arc<Settings>,
     handler: Arc<H>,
     mut stop: watch::Receiver<bool>,
@@ -70,7 +63,7 @@ pub async fn serve<H: Handler>(
         // Whoever finds no room waits in the kernel's queue, and costs nothing here.
         let accepted = async {
             let permit = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
-            (listener.accept().await, permit)
+            (socket.accept().await, permit)
         };
         let (accepted, permit) = tokio::select! {
             accepted = accepted => accepted,
@@ -78,8 +71,8 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, from)) => {
-                let Some(place) = addresses.enter(from.ip(), settings.connections_per_address) else { continue };
-                tokio::spawn(connection.clone().run(stream, from, (permit, place), graceful.watcher()));
+                let Some(place) = addresses.enter(from, settings.connections_per_address) else { continue };
+                tokio::spawn(connection.clone().open(stream, from, (permit, place), graceful.watcher()));
             }
             // The client has gone, or this process has no more files: neither ends a server.
             Err(error) => {
@@ -88,13 +81,15 @@ pub async fn serve<H: Handler>(
             }
         }
     }
-    // What had connected by then is answered, too.
-    while let Ok(Ok((stream, from))) = timeout(Duration::ZERO, listener.accept()).await {
+    // What had connected by then is answered, too, unless a successor takes it from the same socket.
+    while !socket.is_inherited()
+        && let Ok(Ok((stream, from))) = timeout(Duration::ZERO, socket.accept()).await
+    {
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
-        let Some(place) = addresses.enter(from.ip(), settings.connections_per_address) else { continue };
-        tokio::spawn(connection.clone().run(stream, from, (permit, place), graceful.watcher()));
+        let Some(place) = addresses.enter(from, settings.connections_per_address) else { continue };
+        tokio::spawn(connection.clone().open(stream, from, (permit, place), graceful.watcher()));
     }
-    drop(listener);
+    drop(socket);
     if timeout(settings.grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections that had not ended within the grace are cut");
     }
@@ -112,15 +107,35 @@ impl<H> Clone for Connection<H> {
 }
 
 impl<H: Handler> Connection<H> {
-    async fn run(self, stream: TcpStream, from: SocketAddr, _room: (OwnedSemaphorePermit, Place), graceful: Watcher) {
+    /// Learns who is at the other end, and answers them.
+    async fn open(self, stream: Stream, from: IpAddr, _room: (OwnedSemaphorePermit, Place), graceful: Watcher) {
+        let peer = Peer { address: from, names: Arc::default() };
+        match stream {
+            Stream::Tcp(stream) => self.answer(stream, peer, graceful).await,
+            Stream::Unix(stream) => self.answer(stream, peer, graceful).await,
+            Stream::Encrypted(stream, acceptor) => {
+                match timeout(self.settings.header_timeout, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let names = tls::names(stream.get_ref().1);
+                        self.answer(stream, Peer { names, ..peer }, graceful).await;
+                    }
+                    Ok(Err(error)) => tracing::debug!(%from, %error, "a connection could not be encrypted"),
+                    Err(_) => tracing::debug!(%from, "a client took too long to encrypt"),
+                }
+            }
+        }
+    }
+
+    async fn answer<S>(self, stream: S, peer: Peer, graceful: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Connection { settings, handler } = self;
-        // Answers are small, and somebody waits for each.
-        let _ = stream.set_nodelay(true);
         let began = Arc::new(AtomicBool::new(false));
         let first = Arc::clone(&began);
         let service = service_fn(move |request| {
             first.store(true, Ordering::Relaxed);
-            let answered = Arc::clone(&handler).handle(request, from);
+            let answered = Arc::clone(&handler).handle(request, peer.clone());
             async move { Ok::<_, Infallible>(answered.await) }
         });
         let mut builder = Builder::new(TokioExecutor::new());

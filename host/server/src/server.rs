@@ -2,11 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use weir::Runtime;
 
@@ -14,12 +12,14 @@ use crate::admin::Admin;
 use crate::api::Api;
 use crate::credential::Door;
 use crate::keys::{KeyError, Keys};
-use crate::listener::{bind, serve};
+use crate::listener::serve;
 use crate::metrics::Counts;
 use crate::settings::{Settings, SettingsError};
+use crate::socket::{Address, Socket};
+use crate::tls::{Tls, TlsError};
 
-/// How often the file of keys is looked at.
-const KEYS_LOOK: Duration = Duration::from_secs(2);
+/// How often the files of keys and certificates are looked at.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Why a server cannot start.
 #[derive(Debug)]
@@ -28,8 +28,12 @@ pub enum ServeError {
     Settings(SettingsError),
     /// The keys cannot be used.
     Keys(KeyError),
+    /// The certificates cannot be used.
+    Tls(TlsError),
     /// An address cannot be listened to.
-    Listen(SocketAddr, io::Error),
+    Listen(Address, io::Error),
+    /// The sockets that were handed over cannot be used.
+    Inherited(io::Error),
 }
 
 impl fmt::Display for ServeError {
@@ -37,7 +41,9 @@ impl fmt::Display for ServeError {
         match self {
             ServeError::Settings(error) => error.fmt(f),
             ServeError::Keys(error) => error.fmt(f),
+            ServeError::Tls(error) => write!(f, "cannot encrypt: {error}"),
             ServeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            ServeError::Inherited(error) => write!(f, "cannot use the sockets of LISTEN_FDS: {error}"),
         }
     }
 }
@@ -48,42 +54,55 @@ impl std::error::Error for ServeError {}
 pub struct Server {
     settings: Arc<Settings>,
     keys: Option<Arc<Keys>>,
-    listener: TcpListener,
-    admin: Option<TcpListener>,
+    tls: Option<Arc<Tls>>,
+    socket: Socket,
+    admin: Option<Socket>,
 }
 
 impl Server {
-    /// Listens. Must be called inside a tokio runtime.
+    /// Listens, or takes the sockets a service manager has opened: the first for requests, the second for operators. Must be
+    /// called inside a tokio runtime.
     ///
     /// # Errors
-    /// Settings, keys or addresses that cannot be used.
+    /// Settings, keys, certificates or addresses that cannot be used.
     pub fn bind(settings: Settings) -> Result<Server, ServeError> {
         let settings = settings.checked().map_err(ServeError::Settings)?;
         let keys = settings.keys.as_deref().map(Keys::open).transpose().map_err(ServeError::Keys)?.map(Arc::new);
-        let listen = |address: SocketAddr| bind(address).map_err(|error| ServeError::Listen(address, error));
-        let (listener, admin) = (listen(settings.listen)?, settings.admin.map(listen).transpose()?);
-        Ok(Server { settings: Arc::new(settings), keys, listener, admin })
+        let tls = settings.tls.as_ref().map(Tls::open).transpose().map_err(ServeError::Tls)?.map(Arc::new);
+        let mut inherited = Socket::inherited().map_err(ServeError::Inherited)?.into_iter();
+        let mut listen = |address: &Address| match inherited.next() {
+            Some(socket) => Ok(socket),
+            None => Socket::bind(address).map_err(|error| ServeError::Listen(address.clone(), error)),
+        };
+        let socket = listen(&settings.listen)?.encrypted(tls.clone());
+        let admin = settings.admin.as_ref().map(&mut listen).transpose()?;
+        // On this machine nobody listens in, and what watches a server seldom has certificates.
+        let admin = admin.map(|admin| if local(&admin) { admin } else { admin.encrypted(tls.clone()) });
+        // What was handed over may be another address than the settings say.
+        let place = |socket: &Socket| socket.address().map_err(ServeError::Inherited);
+        let (listen, operators) = (place(&socket)?, admin.as_ref().map(place).transpose()?);
+        let settings = Settings { listen, admin: operators, ..settings }.checked().map_err(ServeError::Settings)?;
+        Ok(Server { settings: Arc::new(settings), keys, tls, socket, admin })
     }
 
     /// Where requests are answered: the port is the system's choice where the settings say 0.
-    ///
-    /// # Errors
-    /// The system does not tell.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn address(&self) -> &Address {
+        &self.settings.listen
     }
 
     /// Where operators ask, if they can.
-    ///
-    /// # Errors
-    /// The system does not tell.
-    pub fn admin_address(&self) -> io::Result<Option<SocketAddr>> {
-        self.admin.as_ref().map(TcpListener::local_addr).transpose()
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.settings.admin.as_ref()
+    }
+
+    /// Whether requests are encrypted on their way.
+    pub fn is_encrypted(&self) -> bool {
+        self.socket.is_encrypted()
     }
 
     /// Answers until `stop` is ready, and then what has begun, for as long as the grace lasts.
     pub async fn run(self, runtime: Arc<Runtime>, stop: impl Future<Output = ()>) {
-        let Server { settings, keys, listener, admin } = self;
+        let Server { settings, keys, tls, socket, admin } = self;
         let (door, counts) = (Arc::new(Door::new(keys.clone())), Arc::<Counts>::default());
         let api = Api {
             runtime: Arc::clone(&runtime),
@@ -92,16 +111,16 @@ impl Server {
             counts: Arc::clone(&counts),
         };
         let (stopping, stopped) = watch::channel(false);
-        let answers = tokio::spawn(serve(listener, Arc::clone(&settings), Arc::new(api), stopped.clone()));
-        let operators = admin.map(|listener| {
+        let answers = tokio::spawn(serve(socket, Arc::clone(&settings), Arc::new(api), stopped.clone()));
+        let operators = admin.map(|socket| {
             let admin = Admin { runtime, door, counts };
-            tokio::spawn(serve(listener, settings, Arc::new(admin), stopped.clone()))
+            tokio::spawn(serve(socket, settings, Arc::new(admin), stopped.clone()))
         });
         let look = async {
-            let Some(keys) = keys else { return std::future::pending().await };
             loop {
-                tokio::time::sleep(KEYS_LOOK).await;
-                keys.refresh();
+                tokio::time::sleep(LOOK).await;
+                keys.iter().for_each(|keys| keys.refresh());
+                tls.iter().for_each(|tls| tls.refresh());
             }
         };
         tokio::select! {
@@ -115,4 +134,9 @@ impl Server {
             let _ = operators.await;
         }
     }
+}
+
+/// Whether only this machine reaches a socket; one that does not say so is reached by others.
+fn local(socket: &Socket) -> bool {
+    socket.address().is_ok_and(|address| address.is_local())
 }

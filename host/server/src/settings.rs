@@ -1,26 +1,32 @@
 //! What a server listens to and how long it waits: one TOML file, apart from the policy set.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer};
 
+use crate::socket::Address;
+use crate::tls::TlsSettings;
+
 /// The settings of a server. Each has a default, so that an empty file is one, too.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where requests are answered; default `127.0.0.1:7171`.
-    pub listen: SocketAddr,
-    /// Where operators ask, on the loopback; default `127.0.0.1:7172`. `""` for none.
+    /// Where requests are answered: an address with a port, or `unix:` and a path; default `127.0.0.1:7171`.
+    pub listen: Address,
+    /// Where operators ask; default `127.0.0.1:7172`. `""` for none. Beyond this machine only with `tls` and `keys`, and
+    /// encrypted there alone.
     #[serde(deserialize_with = "address")]
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Address>,
     /// Answers beyond the loopback without encryption, for hosts that have a proxy before them; default false.
     pub insecure: bool,
     /// File of keys, as `weir key` writes it. Without one everybody who reaches `listen` may ask, for the tenant `default`.
     pub keys: Option<PathBuf>,
+    /// What connections are encrypted with; default none.
+    pub tls: Option<TlsSettings>,
     /// Most connections at once; default 10,000. What comes beyond waits in the kernel's queue.
     pub connections: usize,
     /// Most of them from one address; default 5,000. What comes beyond is closed at once.
@@ -54,10 +60,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7171)),
-            admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7172))),
+            listen: Address::Tcp((Ipv4Addr::LOCALHOST, 7171).into()),
+            admin: Some(Address::Tcp((Ipv4Addr::LOCALHOST, 7172).into())),
             insecure: false,
             keys: None,
+            tls: None,
             connections: 10_000,
             connections_per_address: 5_000,
             header_timeout: Duration::from_secs(5),
@@ -110,17 +117,24 @@ impl Settings {
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(SettingsError(format!("`{name}` is 0, so nobody could ask; expected 1 or more")));
         }
-        if !self.listen.ip().is_loopback() && !self.insecure {
+        if !self.listen.is_local() && self.tls.is_none() && !self.insecure {
             return Err(SettingsError(format!(
-                "`listen` is {}, which others reach, and nothing is encrypted: listen on a loopback address behind a \
-                 proxy that does, or say `insecure = true`",
+                "`listen` is {}, which others reach, and nothing is encrypted: say `[tls]`, listen on a loopback address \
+                 behind a proxy that encrypts, or say `insecure = true`",
                 self.listen
             )));
         }
-        if let Some(admin) = self.admin.filter(|admin| !admin.ip().is_loopback()) {
+        if let Some(admin) = self.admin.as_ref().filter(|admin| !admin.is_local())
+            && (self.tls.is_none() || self.keys.is_none())
+        {
             return Err(SettingsError(format!(
-                "`admin` is {admin}, which others reach: operators ask on a loopback address"
+                "`admin` is {admin}, which others reach: that needs `[tls]` and `keys`, or operators ask on a loopback address"
             )));
+        }
+        if self.keys.is_none() && self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
+            return Err(SettingsError(
+                "`client_ca` lets clients in by names that the file of keys knows, and there is no `keys`".to_owned(),
+            ));
         }
         Ok(self)
     }
@@ -135,12 +149,12 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
         .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no time from 1 ms to 1 h, such as \"5 s\"")))
 }
 
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| serde::de::Error::custom(format!("`{text}` is no address with a port")))
+    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -152,7 +166,10 @@ mod tests {
         assert_eq!(Settings::parse(""), Ok(Settings::default()));
         let text = "listen = \"127.0.0.1:1\"\nadmin = \"\"\nkeys = \"k.toml\"\ntimeout = \"20 ms\"\ngrace = \"1m\"\nconnections = 3\n";
         let settings = Settings::parse(text).expect("the text is right");
-        assert_eq!((settings.listen.port(), settings.admin, settings.connections), (1, None, 3));
+        assert_eq!(
+            (settings.listen.to_string().as_str(), settings.admin, settings.connections),
+            ("127.0.0.1:1", None, 3)
+        );
         assert_eq!((settings.timeout, settings.grace), (Duration::from_millis(20), Duration::from_secs(60)));
     }
 
@@ -165,11 +182,20 @@ mod tests {
             ("connections = 0", "`connections` is 0"),
             ("listen = \"0.0.0.0:80\"", "insecure = true"),
             ("admin = \"0.0.0.0:80\"", "loopback"),
+            ("admin = \"0.0.0.0:80\"\nkeys = \"k\"", "needs `[tls]` and `keys`"),
+            ("[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"", "there is no `keys`"),
+            ("[tls]\ncertificate = \"c\"", "missing field `key`"),
+            ("listen = \"unix:\"", "line 1"),
             ("listen = 80", "line 1"),
         ] {
             let error = Settings::parse(text).expect_err(text).to_string();
             assert!(error.contains(told), "{text}: {error}");
         }
         assert!(Settings::parse("listen = \"0.0.0.0:80\"\ninsecure = true").is_ok());
+        let tls = "\n[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"";
+        assert!(
+            Settings::parse(&format!("listen = \"0.0.0.0:80\"\nadmin = \"0.0.0.0:81\"\nkeys = \"k\"{tls}")).is_ok()
+        );
+        assert!(Settings::parse("listen = \"unix:/run/weir/weir.sock\"").is_ok());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use weir_server::Settings;
+use weir_server::{Address, Settings};
 
 use super::{CALL, Serving, connect, post, read};
 use crate::harness::{allows_after, burn, host_of, pause};
@@ -49,7 +49,8 @@ fn a_successor_takes_over_without_a_refused_connection() {
         }
         (answered, cut)
     });
-    let settings = Settings { listen: address, admin: Some(admin), ..Settings::default() };
+    let settings =
+        Settings { listen: Address::Tcp(address), admin: Some(Address::Tcp(admin)), ..Settings::default() };
     let second = Serving::at(Arc::new(host()), settings);
     pause(Duration::from_millis(100));
     first.join();
