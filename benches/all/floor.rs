@@ -124,6 +124,7 @@ fn config() -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .cranelift_nan_canonicalization(true)
         .consume_fuel(true)
+        .native_unwind_info(false)
         .epoch_interruption(true)
         .concurrency_support(false)
         .gc_support(false)

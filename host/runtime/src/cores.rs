@@ -1,6 +1,7 @@
 //! One of something for each core, so that cores share neither a lock nor a count.
 
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A value for each core. A thread uses that of its number: the threads of an executor are numbered one after the other,
@@ -41,9 +42,10 @@ impl<T> PerCore<T> {
     }
 }
 
-/// The cores this process may use.
+/// The cores this process may use. Asked once: the system reads files to answer it.
 pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
 /// A small number of the calling thread, its own for as long as it lives.

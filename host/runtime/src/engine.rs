@@ -150,7 +150,9 @@ fn config() -> Config {
         .memory_init_cow(true)
         .max_wasm_stack(GUEST_STACK)
         .async_stack_size(FIBER_STACK)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(32));
+        .wasm_backtrace_max_frames(NonZeroUsize::new(32))
+        // Traps are traced by frame pointers: tables for debuggers would only make machine code longer to load.
+        .native_unwind_info(false);
     // Only what a build of wasmtime knows may be switched, so each proposal is named rather than all others negated.
     config
         .wasm_simd(true)

@@ -270,10 +270,18 @@ impl Pool {
         true
     }
 
-    /// Stops keeping instances: what is idle is dropped now, what is leased when it comes home.
+    /// Stops keeping instances: what is leased is dropped when it comes home, and what is idle after a while, unless the
+    /// pool is awake again.
     pub(crate) fn rest(&self) {
         self.awake.store(false, Ordering::Relaxed);
-        self.drop_idle(usize::MAX, |_| true);
+        self.keeper.empty(Weak::clone(&self.me));
+    }
+
+    /// Drops what is idle, unless the pool is awake again.
+    fn empty(&self) {
+        if !self.awake.load(Ordering::Relaxed) {
+            self.drop_idle(usize::MAX, |_| true);
+        }
     }
 
     /// Drops up to `most` idle instances that `old` says it of, those used longest ago first in each shard.

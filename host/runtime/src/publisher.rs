@@ -250,8 +250,7 @@ impl Publisher {
         *poison::lock(&self.held) = None;
         self.keep(bundle);
         self.remember(in_force.number.next(), bundle.digest);
-        let generation = self.registry.publish(loaded, None);
-        former.loaded().rest(generation.loaded());
+        let generation = self.replace(&former, loaded, None);
         self.published.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::Published(generation.id()));
         Ok(generation.id().number)
@@ -272,14 +271,26 @@ impl Publisher {
         self.remember(in_force.id().number.next(), wanted.loaded().digest());
         // Making instances would keep it waiting; the first requests start theirs.
         wanted.loaded().wake();
-        let generation = self.registry.publish(Arc::clone(wanted.loaded()), Some(to));
-        in_force.loaded().rest(generation.loaded());
+        let generation = self.replace(&in_force, Arc::clone(wanted.loaded()), Some(to));
         *turn += 1;
         let seen = *poison::lock(&self.seen);
         *poison::lock(&self.held) = (seen != wanted.loaded().digest()).then_some(seen);
         self.rolled_back.fetch_add(1, Relaxed);
         self.tell(GenerationEvent::RolledBack { to: generation.id(), restores: to });
         Ok(generation.id().number)
+    }
+
+    /// The one step by which the set in force changes; what nobody needs any more goes later.
+    fn replace(
+        &self,
+        former: &Generation,
+        loaded: Arc<Loaded>,
+        restores: Option<GenerationNumber>,
+    ) -> Arc<Generation> {
+        let (generation, forgotten) = self.registry.publish(loaded, restores);
+        former.loaded().rest(generation.loaded());
+        self.workshop.keeper.drop_later(forgotten);
+        generation
     }
 
     /// What has become of ready instances.

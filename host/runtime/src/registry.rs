@@ -76,8 +76,13 @@ impl Registry {
         poison::lock(&self.kept).iter().cloned().collect()
     }
 
-    /// Brings a loaded set into force under the next number; `restores` names the generation it comes from.
-    pub(crate) fn publish(&self, loaded: Arc<Loaded>, restores: Option<GenerationNumber>) -> Arc<Generation> {
+    /// Brings a loaded set into force under the next number; `restores` names the generation it comes from. The second answer
+    /// is the generation that is not kept any more: dropping its modules takes time.
+    pub(crate) fn publish(
+        &self,
+        loaded: Arc<Loaded>,
+        restores: Option<GenerationNumber>,
+    ) -> (Arc<Generation>, Option<Arc<Generation>>) {
         let mut kept = poison::lock(&self.kept);
         let number = kept.back().expect("one generation is always in force").id().number.next();
         let generation = Arc::new(Generation::new(number, restores, loaded));
@@ -87,9 +92,7 @@ impl Registry {
         self.number.store(number.get(), Ordering::Release);
         drop(kept);
         self.renew_shards(&generation);
-        // Dropping modules takes time that nobody should wait for under the lock.
-        drop(forgotten);
-        generation
+        (generation, forgotten)
     }
 
     /// A shard that nobody asks would keep a generation loaded for ever.
@@ -138,7 +141,7 @@ mod tests {
         let first: Weak<Generation> = Arc::downgrade(&registry.in_force());
         for (name, number) in [("2", 2), ("3", 3), ("4", 4)] {
             assert!(first.upgrade().is_some());
-            assert_eq!(registry.publish(loaded(name), None).id().number.get(), number);
+            assert_eq!(registry.publish(loaded(name), None).0.id().number.get(), number);
         }
         assert!(first.upgrade().is_none(), "no shard may keep it");
         let kept: Vec<u64> = registry.kept().iter().map(|generation| generation.id().number.get()).collect();

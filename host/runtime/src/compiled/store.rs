@@ -1,7 +1,8 @@
 //! Machine code on disk, for one user of one machine.
 //!
 //! An entry is a file named after what it is the code of and the engine's settings: code, a note of its owner's, the length
-//! of the note, and at its end a keyed hash over name and all of it. After an upgrade of the engine the names differ, so nothing of the old store is ever looked at. Entries
+//! of the note, and at its end a keyed hash over all of it and the name, so that no entry can stand in for another. The name
+//! comes last in it, since whole chunks from the start on are hashed faster. After an upgrade of the engine the names differ, so nothing of the old store is ever looked at. Entries
 //! are written whole under another name and renamed, so readers and writers need no lock and a crash leaves nothing half.
 //! What is too old to keep goes first when the folder has reached its size.
 
@@ -122,7 +123,7 @@ impl Store {
             return Err(io::Error::other("not an entry of ours"));
         }
         let length = metadata.len().checked_sub(KEY as u64).ok_or_else(|| io::Error::other("cut off"))?;
-        let mut hasher = self.hasher(name);
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
         let mut chunk = vec![0; CHUNK.min(length as usize)];
         let mut left = length;
         while left > 0 {
@@ -134,7 +135,7 @@ impl Store {
         let mut hash = [0; KEY];
         file.read_exact(&mut hash)?;
         // The comparison of these hashes takes the same time wherever they differ.
-        if hasher.finalize() != blake3::Hash::from_bytes(hash) {
+        if hasher.update(name.as_bytes()).finalize() != blake3::Hash::from_bytes(hash) {
             return Err(io::Error::other("changed since it was written"));
         }
         let mut noted = [0; LENGTH];
@@ -150,7 +151,8 @@ impl Store {
     pub(super) fn keep(&self, digest: &Digest, code: &[u8], note: &[u8]) -> io::Result<()> {
         let name = self.name(digest);
         let noted = (note.len() as u64).to_le_bytes();
-        let hash = self.hasher(&name).update(code).update(note).update(&noted).finalize();
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        let hash = hasher.update(code).update(note).update(&noted).update(name.as_bytes()).finalize();
         self.make_room(code.len() as u64)?;
         let temporary = Temporary::new(&self.folder)?;
         let mut file = &temporary.file;
@@ -163,13 +165,6 @@ impl Store {
 
     fn name(&self, digest: &Digest) -> String {
         format!("{}-{:016x}.{EXTENSION}", digest.hex(), self.engine)
-    }
-
-    /// Begins the hash of an entry: its name is part of it, so that none can stand in for another.
-    fn hasher(&self, name: &str) -> blake3::Hasher {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(name.as_bytes());
-        hasher
     }
 
     /// Removes what was not used for longest until `more` bytes fit, and what dead writers have left.

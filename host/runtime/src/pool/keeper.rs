@@ -1,5 +1,6 @@
 //! Makes instances off a request's path, and drops those that nobody uses.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
@@ -16,6 +17,9 @@ const ORDERS: usize = 1024;
 const UNUSED: Duration = Duration::from_secs(60);
 /// What was used within this time is at work.
 const AT_WORK: Duration = Duration::from_secs(1);
+/// How long the instances of a generation outlive it: system calls on mappings slow down every evaluation, and the first
+/// ones of a new generation have cold caches already. A rollback within that time finds them.
+const REST: Duration = Duration::from_secs(1);
 
 /// A thread that keeps the pools of a host in order. It ends with its last owner.
 pub(crate) struct Keeper {
@@ -23,6 +27,7 @@ pub(crate) struct Keeper {
     orders: SyncSender<Order>,
     /// Pools that keep instances, or did. A lock because pools come and go with generations.
     pools: Arc<Mutex<Vec<Weak<Pool>>>>,
+    leaving: Arc<Mutex<VecDeque<(Instant, Leaving)>>>,
     pub(super) counts: Counts,
 }
 
@@ -58,6 +63,8 @@ pub(super) struct Counts {
 enum Order {
     /// An instance is missing in a shard.
     Refill(Weak<Pool>, usize),
+    /// There is something that goes after a while.
+    Leaving,
     /// The budget is spent.
     MakeRoom,
 }
@@ -66,11 +73,12 @@ impl Keeper {
     /// Starts the thread.
     pub(crate) fn start(budget: Arc<Budget>) -> Arc<Keeper> {
         let (orders, inbox) = sync_channel(ORDERS);
-        let (most, pools) = (budget.most_instances(), Arc::default());
-        let rounds = Rounds { inbox, pools: Arc::clone(&pools), most, made_room: None };
+        let (most, pools, leaving) = (budget.most_instances(), Arc::default(), Arc::default());
+        let rounds =
+            Rounds { inbox, pools: Arc::clone(&pools), most, made_room: None, leaving: Arc::clone(&leaving) };
         let work = move || rounds.go();
         std::thread::Builder::new().name("weir-keeper".into()).spawn(work).expect("a host can start one more thread");
-        Arc::new(Keeper { budget, orders, pools, counts: Counts::default() })
+        Arc::new(Keeper { budget, orders, pools, leaving, counts: Counts::default() })
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
@@ -101,6 +109,25 @@ impl Keeper {
         let _ = self.orders.try_send(Order::Refill(pool, place));
     }
 
+    /// Empties a pool after a while, unless it is awake again by then.
+    pub(super) fn empty(&self, pool: Weak<Pool>) {
+        self.leave(Leaving::Instances(pool));
+    }
+
+    /// Drops something after a while, so that nobody waits for it or is disturbed by it now.
+    pub(crate) fn drop_later(&self, something: impl Send + 'static) {
+        self.leave(Leaving::Something(Box::new(something)));
+    }
+
+    fn leave(&self, what: Leaving) {
+        let mut leaving = poison::lock(&self.leaving);
+        leaving.push_back((Instant::now(), what));
+        // Waking a thread takes longer than all the rest of it, and one that waits for the first finds the others.
+        if leaving.len() == 1 {
+            let _ = self.orders.try_send(Order::Leaving);
+        }
+    }
+
     pub(super) fn make_room(&self) {
         let _ = self.orders.try_send(Order::MakeRoom);
     }
@@ -113,13 +140,24 @@ struct Rounds {
     made_room: Option<Instant>,
     /// Instances the host may have.
     most: usize,
+    /// What nobody needs any more, and since when, oldest first.
+    leaving: Arc<Mutex<VecDeque<(Instant, Leaving)>>>,
+}
+
+/// What goes after a while.
+enum Leaving {
+    /// The instances of a pool, unless it is awake again by then.
+    Instances(Weak<Pool>),
+    Something(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Send>),
 }
 
 impl Rounds {
     fn go(mut self) {
         let mut looked = Instant::now();
         loop {
-            match self.inbox.recv_timeout(UNUSED) {
+            let left = |(since, _): &(Instant, Leaving)| REST.saturating_sub(since.elapsed());
+            let next = poison::lock(&self.leaving).front().map_or(UNUSED, left);
+            match self.inbox.recv_timeout(next) {
                 Ok(Order::Refill(pool, place)) => {
                     if let Some(pool) = pool.upgrade() {
                         pool.fill(place);
@@ -127,12 +165,25 @@ impl Rounds {
                 }
                 Ok(Order::MakeRoom) if self.made_room.is_some_and(|last| last.elapsed() < AT_WORK) => {}
                 Ok(Order::MakeRoom) => self.make_room(),
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Leaving) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.let_go(REST);
             if looked.elapsed() >= UNUSED {
                 looked = Instant::now();
                 self.shrink();
+            }
+        }
+    }
+
+    /// Drops what nobody has needed for so long.
+    fn let_go(&self, rest: Duration) {
+        let gone = || poison::lock(&self.leaving).pop_front_if(|(since, _)| since.elapsed() >= rest);
+        while let Some((_, leaving)) = gone() {
+            if let Leaving::Instances(pool) = leaving
+                && let Some(pool) = pool.upgrade()
+            {
+                pool.empty();
             }
         }
     }
@@ -156,6 +207,7 @@ impl Rounds {
     /// others run in fresh instances, which is cheaper than making theirs again and again.
     fn make_room(&mut self) {
         self.made_room = Some(Instant::now());
+        self.let_go(Duration::ZERO);
         let mut pools: Vec<(Option<Instant>, Arc<Pool>)> =
             self.alive().into_iter().map(|pool| (pool.used(), pool)).collect();
         pools.sort_by_key(|(used, _)| *used);
