@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::runtime::Handle;
@@ -43,7 +43,7 @@ impl Handler for Raw {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let body = request.into_body().collect().await.expect("the bench sends whole bodies").to_bytes();
         let answer = WARM.with_borrow_mut(|warm| warm.get_or_insert_with(|| self.0.warm(b"{}")).call(&body));
-        Response::new(Full::new(Bytes::from(answer)))
+        Response::new(Either::Left(Full::new(Bytes::from(answer))))
     }
 }
 

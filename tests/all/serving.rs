@@ -1,6 +1,7 @@
 //! A server as its clients see it: real sockets, bytes in and bytes out.
 
 mod answers;
+mod client;
 mod encrypted;
 mod endings;
 mod operators;
@@ -86,13 +87,13 @@ impl Drop for Serving {
 
 fn post(path: &str, headers: &str, body: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: weir\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
 fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 /// What came back.

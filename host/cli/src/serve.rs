@@ -20,8 +20,8 @@ use crate::terminal::say;
 /// Answer requests over HTTP by a policy set, and follow the set
 ///
 /// POST a request to /v1/evaluate, many to /v1/evaluate/batch; GET /openapi.json says it all. Operators ask
-/// the admin address for /livez, /readyz, /metrics, /v1/status, /v1/generations, and go back by POST of JSON
-/// to /v1/rollback/N. `weir status`, `generations` and `rollback` work beside it.
+/// the admin address for /livez, /readyz, /metrics, /v1/status, /v1/generations, /v1/events, send sets as JSON
+/// to /v1/check and /v1/publish, and go back by POST of JSON to /v1/rollback/N; a browser shows live figures. `weir status`, `generations` and `rollback` work beside it.
 ///
 /// Under systemd the sockets of a socket unit are used, the first for requests and the second for operators, and readiness
 /// is told: a restart then refuses no connection.
@@ -43,6 +43,7 @@ use crate::terminal::say;
 ///   body_bytes = 1048576              longest request
 ///   batch_bytes = 8388608             longest batch
 ///   batch_requests = 1000             most requests of one
+///   set_bytes = 67108864              longest set that an operator sends
 ///   timeout = "50 ms"                 how long a caller waits who does not say `Weir-Timeout-Ms`
 ///   longest_timeout = "5 s"           the longest a caller may say, and of a batch
 ///   grace = "10 s"                    how long what has begun is waited for at the end

@@ -77,7 +77,7 @@ pub use plan::{Change, Plan, PlannedLimits, PlannedPolicy};
 pub use pool::InstanceMetrics;
 pub use preflight::inspect;
 pub use publisher::{GenerationEvent, RollbackError};
-pub use record::{Recorder, RecorderError};
+pub use record::{NoteKind, Recorder, RecorderError};
 pub use report::{LoadError, Report, SetError};
 pub use request::{Request, RequestError, RequestLimits};
 pub use runtime::{Builder, Caller, OpenError, Runtime, check};

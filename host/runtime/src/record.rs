@@ -86,6 +86,15 @@ impl Recorder {
         !self.journal.is_failing()
     }
 
+    /// Records something that is no decision, and names the record; none where it cannot be written, which is counted.
+    /// `details` must serialise to a JSON object. Written as soon as nobody else writes, and not waited for.
+    pub fn note(&self, kind: NoteKind, details: &impl Serialize) -> Option<String> {
+        let note = Note { kind, at: Timestamp::now(), details };
+        let body = serde_json::to_vec(&note).ok()?;
+        let sequence = self.journal.append_now(body.get(1..body.len() - 1)?).ok()?;
+        Some(format!("{}/{sequence}", self.host))
+    }
+
     pub(crate) fn last_generation(&self) -> Option<GenerationId> {
         self.last
     }
@@ -135,6 +144,24 @@ impl Recorder {
         }
         counters.count(decision);
     }
+}
+
+/// What a record is of that holds no decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// Somebody without a valid credential was refused.
+    Credential,
+    /// An operator changed what is in force, or tried to.
+    Operator,
+}
+
+#[derive(Serialize)]
+struct Note<'a, T> {
+    kind: NoteKind,
+    at: Timestamp,
+    #[serde(flatten)]
+    details: &'a T,
 }
 
 /// What a record says beside the decision.

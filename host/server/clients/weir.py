@@ -19,17 +19,149 @@ import socket
 import threading
 import urllib.parse
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence
+from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, TypedDict, cast
+
+# Types of openapi.json: begin, made from it
+
+
+class Action(TypedDict, total=False):
+    name: str
+    properties: Dict[str, Any]
+
+
+class _Content(TypedDict):
+    text: str
+
+
+class Content(_Content, total=False):
+    origin: Literal["system", "user", "model", "tool", "retrieved"]
+    role: str
+
+
+class _Answer(TypedDict):
+    checkpoint: str
+    decided_by: List[str]
+    edits: List[Edit]
+    effect: Effect
+    findings: List[Finding]
+    generation: Generation
+    obligations: List[Obligation]
+    policies: List[PolicyReport]
+    request: str
+    scores: Dict[str, float]
+    tenant: str
+    v: Literal[1]
+
+
+class Answer(_Answer, total=False):
+    record: Optional[str]
+    review: Any
+    shadow: List[PolicyReport]
+    system: Optional[str]
+
+
+class Edit(TypedDict):
+    at: str
+    end: int
+    policies: List[str]
+    replacement: str
+    start: int
+
+
+Effect = Literal["allow", "review", "deny"]
+
+
+class Entity(TypedDict, total=False):
+    id: str
+    properties: Dict[str, Any]
+    type: str
+
+
+class _Finding(TypedDict):
+    code: str
+    message: str
+    policy: str
+    severity: Severity
+
+
+class Finding(_Finding, total=False):
+    at: str
+    because: List[str]
+    end: int
+    measured: Any
+    start: int
+    threshold: Any
+
+
+class Generation(TypedDict):
+    digest: str
+    number: int
+
+
+class Measure(TypedDict, total=False):
+    count: int
+    group: str
+    name: str
+    value: float
+
+
+class _Obligation(TypedDict):
+    name: str
+
+
+class Obligation(_Obligation, total=False):
+    because: List[str]
+    policies: List[str]
+
+
+class PolicyReport(TypedDict):
+    name: str
+
+
+class _Problem(TypedDict):
+    code: str
+    detail: str
+    status: int
+
+
+class Problem(_Problem, total=False):
+    pointer: str
+    report: Dict[str, Any]
+    retry_after_ms: int
+
+
+class _Request(TypedDict):
+    checkpoint: str
+
+
+class Request(_Request, total=False):
+    action: Action
+    content: List[Content]
+    context: Dict[str, Any]
+    id: str
+    measures: List[Measure]
+    payload: Any
+    resource: Entity
+    subject: Entity
+    system: str
+    tenant: str
+    time: str
+
+
+Severity = Literal["info", "low", "medium", "high", "critical"]
+
+
+# Types of openapi.json: end
 
 
 @dataclass(frozen=True)
 class Decision:
     """What a server decided, or a denial of this client's own."""
 
-    effect: str
-    decided_by: list[str]
+    effect: Effect
+    decided_by: List[str]
     #: The whole answer, as `GET /openapi.json` describes it; empty where there is none.
-    answer: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer = field(default_factory=lambda: cast(Answer, {}))
     #: Why there is no decision of the server; None where there is one.
     problem: str | None = None
 
@@ -63,14 +195,14 @@ class Weir:
             self._headers["Authorization"] = f"Bearer {key}"
         self._own = threading.local()
 
-    def evaluate(self, request: Mapping[str, Any]) -> Decision:
+    def evaluate(self, request: Request) -> Decision:
         """Asks for one decision. Never raises: what cannot be asked is denied."""
         try:
             return _decision(*self._post("/v1/evaluate", request))
         except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
             return _denied(f"{type(error).__name__}: {error}")
 
-    def evaluate_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Decision]:
+    def evaluate_batch(self, requests: Sequence[Request]) -> list[Decision]:
         """Asks for many decisions at once, in the order of the requests."""
         try:
             status, answer = self._post("/v1/evaluate/batch", {"requests": list(requests)})

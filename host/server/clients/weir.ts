@@ -9,60 +9,123 @@
  * `decided_by` is then `["client"]`, and `problem` says why.
  */
 
-export type Effect = "allow" | "review" | "deny";
+// Types of openapi.json: begin, made from it
 
-export interface Request {
-  checkpoint: string;
-  id?: string;
-  tenant?: string;
-  system?: string;
-  subject?: Entity;
-  action?: { name?: string; properties?: Record<string, unknown> };
-  resource?: Entity;
-  context?: Record<string, unknown>;
-  content?: { text: string; role?: string; origin?: "system" | "user" | "model" | "tool" | "retrieved" }[];
-  measures?: { name?: string; group?: string; value?: number; count?: number }[];
-  payload?: unknown;
-}
-
-export interface Entity {
-  type?: string;
-  id?: string;
+export interface Action {
+  name?: string;
   properties?: Record<string, unknown>;
 }
 
-export interface Finding {
-  policy: string;
-  code: string;
-  severity: "info" | "low" | "medium" | "high" | "critical";
-  message: string;
-  at?: string;
-  start?: number;
-  end?: number;
+export interface Content {
+  origin?: "system" | "user" | "model" | "tool" | "retrieved";
+  role?: string;
+  text: string;
+}
+
+export interface Answer {
+  checkpoint: string;
+  decided_by: string[];
+  edits: Edit[];
+  effect: Effect;
+  findings: Finding[];
+  generation: Generation;
+  obligations: Obligation[];
+  policies: PolicyReport[];
+  record?: string | null;
+  request: string;
+  review?: unknown;
+  scores: Record<string, number>;
+  shadow?: PolicyReport[];
+  system?: string | null;
+  tenant: string;
+  v: 1;
 }
 
 export interface Edit {
   at: string;
-  start: number;
   end: number;
-  replacement: string;
   policies: string[];
+  replacement: string;
+  start: number;
 }
 
-export interface Decision {
-  effect: Effect;
-  /** Names of policies, `unbound`, `overload`, `record`, or `client` where the server did not decide. */
-  decided_by: string[];
-  request?: string;
-  record?: string | null;
-  generation?: { number: number; digest: string };
-  findings: Finding[];
-  edits: Edit[];
-  scores: Record<string, number>;
-  obligations: { name: string }[];
-  /** Why there is no decision of the server. */
-  problem?: string;
+export type Effect = "allow" | "review" | "deny";
+
+export interface Entity {
+  id?: string;
+  properties?: Record<string, unknown>;
+  type?: string;
 }
+
+export interface Finding {
+  at?: string;
+  because?: string[];
+  code: string;
+  end?: number;
+  measured?: unknown;
+  message: string;
+  policy: string;
+  severity: Severity;
+  start?: number;
+  threshold?: unknown;
+}
+
+export interface Generation {
+  digest: string;
+  number: number;
+}
+
+export interface Measure {
+  count?: number;
+  group?: string;
+  name?: string;
+  value?: number;
+}
+
+export interface Obligation {
+  because?: string[];
+  name: string;
+  policies?: string[];
+}
+
+export interface PolicyReport {
+  name: string;
+}
+
+export interface Problem {
+  code: string;
+  detail: string;
+  pointer?: string;
+  report?: Record<string, unknown>;
+  retry_after_ms?: number;
+  status: number;
+}
+
+export interface Request {
+  action?: Action;
+  checkpoint: string;
+  content?: Content[];
+  context?: Record<string, unknown>;
+  id?: string;
+  measures?: Measure[];
+  payload?: unknown;
+  resource?: Entity;
+  subject?: Entity;
+  system?: string;
+  tenant?: string;
+  time?: string;
+}
+
+export type Severity = "info" | "low" | "medium" | "high" | "critical";
+
+// Types of openapi.json: end
+
+/** What a server decided, or a denial of this client's own; `decided_by` is then `["client"]`. */
+export type Decision = Partial<Answer> &
+  Pick<Answer, "effect" | "decided_by" | "findings" | "edits" | "scores" | "obligations"> & {
+    /** Why there is no decision of the server. */
+    problem?: string;
+  };
 
 export interface Options {
   /** A key made by `weir key new`. */

@@ -1,23 +1,62 @@
-//! What operators ask, on a listener of its own: health, metrics, what is in force, going back, and what happens.
+//! What operators ask, on a listener of its own: health, metrics, what is in force, another set, going back, and what
+//! happens.
 
+mod events;
+mod page;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Serialize;
-use weir::{GenerationId, Runtime};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
+use weir::{GenerationId, NoteKind, Runtime, Source};
 
-use crate::credential::Door;
+use crate::body;
+use crate::credential::{Door, Entered};
 use crate::guard;
 use crate::keys::Role;
 use crate::listener::{Handler, Peer};
 use crate::metrics::{self, Counts};
 use crate::problem::{Body, Problem, answer, text};
+use crate::settings::Settings;
 
 pub(crate) struct Admin {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) door: Arc<Door>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) stopped: watch::Receiver<bool>,
+    /// Who watches events now.
+    pub(crate) watching: Arc<Semaphore>,
+}
+
+/// A set as it is sent: what a folder has in `weir.toml`, and modules by the paths that the set names them by.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    set: String,
+    /// Base64.
+    #[serde(default)]
+    modules: BTreeMap<String, String>,
+}
+
+/// What is recorded of an operator's act.
+#[derive(Serialize)]
+struct Act<'a> {
+    act: &'static str,
+    /// Identifier of their key, where a server has keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    from: IpAddr,
+    /// What is in force afterwards.
+    in_force: GenerationId,
+    /// Whether it did what it was for.
+    done: bool,
 }
 
 /// A generation that is loaded.
@@ -32,15 +71,19 @@ struct Loaded {
 
 impl Handler for Admin {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        self.answer(&request, peer).await.unwrap_or_else(|problem| problem.response())
+        self.answer(request, peer).await.unwrap_or_else(|problem| problem.response())
     }
 }
 
 impl Admin {
-    async fn answer(&self, request: &Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
-        guard::check(request)?;
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
+        guard::check(&request)?;
         let enter = |role| self.door.enter(request.headers(), &peer, role);
-        match (request.method(), request.uri().path()) {
+        let path = request.uri().path();
+        if self.door.is_open() && !["/livez", "/readyz", "/metrics"].contains(&path) {
+            guard::is_called_local(&request)?;
+        }
+        match (request.method(), path) {
             // Whoever restarts what does not live, or sends no traffic to what is not ready, has no key.
             (&Method::GET, "/livez") => Ok(text("alive\n".to_owned(), "text/plain")),
             (&Method::GET, "/readyz") => self.ready(),
@@ -48,6 +91,7 @@ impl Admin {
                 let text_format = "text/plain; version=0.0.4";
                 Ok(text(metrics::text(&self.counts, self.door.refused(), &self.runtime), text_format))
             }
+            (&Method::GET, "/" | "/page.js" | "/page.css") => Ok(page::part(path)),
             (&Method::GET, "/v1/status") => {
                 enter(Role::Auditor)?;
                 Ok(answer(&self.runtime.metrics()))
@@ -56,14 +100,62 @@ impl Admin {
                 enter(Role::Auditor)?;
                 Ok(answer(&self.generations()))
             }
-            (&Method::POST, path) if path.starts_with("/v1/rollback/") => {
-                enter(Role::Publisher)?;
+            (&Method::GET, "/v1/events") => {
+                enter(Role::Auditor)?;
+                events::events(&self.runtime, self.stopped.clone(), &self.watching)
+            }
+            (&Method::POST, "/v1/check" | "/v1/publish") => {
+                let entered = enter(Role::Publisher)?;
                 // Any page in a browser on this machine can send a plain POST to the loopback.
                 guard::is_json(request.headers())?;
-                self.rollback(&path["/v1/rollback/".len()..]).await
+                let publish = path == "/v1/publish";
+                let source = self.sent(request).await?;
+                if publish { self.publish(source, &entered, &peer).await } else { self.check(source).await }
+            }
+            (&Method::POST, path) if path.starts_with("/v1/rollback/") => {
+                let entered = enter(Role::Publisher)?;
+                guard::is_json(request.headers())?;
+                self.rollback(&path["/v1/rollback/".len()..], &entered, &peer).await
             }
             _ => Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing here for this method")),
         }
+    }
+
+    /// The set in a request's body.
+    async fn sent(&self, request: Request<Incoming>) -> Result<Source, Problem> {
+        let Settings { set_bytes, body_timeout, .. } = *self.settings;
+        let body = body::read(request, set_bytes, "set_bytes", body_timeout).await?;
+        let Sent { set, modules } = serde_json::from_slice(&body).map_err(|error| {
+            let expected = "expected {\"set\":\"…\",\"modules\":{\"path\":\"base64\"}}";
+            Problem::bad("bad_set", format!("{expected}: {error}"))
+        })?;
+        let decode = |(path, text): (String, String)| match BASE64_STANDARD.decode(text) {
+            Ok(bytes) => Ok((path, bytes)),
+            Err(error) => Err(Problem::bad("bad_set", format!("module `{path}` is no base64: {error}"))),
+        };
+        let modules: Vec<(String, Vec<u8>)> = modules.into_iter().map(decode).collect::<Result<_, _>>()?;
+        Ok(Source::memory(set, modules))
+    }
+
+    /// Loads a set and says what it would do, and leaves what is in force.
+    async fn check(&self, source: Source) -> Result<Response<Body>, Problem> {
+        let runtime = Arc::clone(&self.runtime);
+        let checked = tokio::task::spawn_blocking(move || runtime.check(source)).await;
+        Ok(answer(&checked.map_err(|_| broken())??))
+    }
+
+    async fn publish(&self, source: Source, by: &Entered, peer: &Peer) -> Result<Response<Body>, Problem> {
+        let published = self.runtime.publish(source).await;
+        self.record("publish", by, peer, published.is_ok());
+        published?;
+        Ok(answer(&self.runtime.generation().id()))
+    }
+
+    fn record(&self, act: &'static str, by: &Entered, peer: &Peer, done: bool) {
+        let in_force = self.runtime.generation().id();
+        let (key, from) = (by.key.as_deref(), peer.address);
+        tracing::info!(act, key, %from, done, in_force = in_force.number.get(), "an operator");
+        self.runtime.recorder().note(NoteKind::Operator, &Act { act, key, from, in_force, done });
     }
 
     /// A set is in force from the first moment on; records that cannot be written are what keeps a host from its work.
@@ -87,16 +179,23 @@ impl Admin {
         loaded.collect()
     }
 
-    async fn rollback(&self, number: &str) -> Result<Response<Body>, Problem> {
+    async fn rollback(&self, number: &str, by: &Entered, peer: &Peer) -> Result<Response<Body>, Problem> {
         let loaded = self.runtime.generations();
         let wanted = loaded.iter().map(|generation| generation.id().number).find(|known| known.to_string() == number);
         let Some(wanted) = wanted else {
             let detail = "no generation of this number is loaded: GET /v1/generations lists those that are";
             return Err(Problem::new(StatusCode::NOT_FOUND, "not_loaded", detail));
         };
-        match self.runtime.rollback(wanted).await {
+        let rolled_back = self.runtime.rollback(wanted).await;
+        self.record("rollback", by, peer, rolled_back.is_ok());
+        match rolled_back {
             Ok(_) => Ok(answer(&self.runtime.generation().id())),
             Err(error) => Err(Problem::new(StatusCode::CONFLICT, "refused", error.to_string())),
         }
     }
+}
+
+/// What should not happen has happened; the log says more.
+fn broken() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", "the set could not be looked at: see the server's log")
 }

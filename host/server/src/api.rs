@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 use weir::{Caller, Class, Decision, RequestLimits, Runtime};
 
-use crate::credential::{Door, Tenant};
+use crate::body;
+use crate::credential::{Door, Entered, Tenant};
 use crate::document;
 use crate::guard;
 use crate::keys::Role;
@@ -86,7 +84,7 @@ impl Api {
             }
             (route, _) => return Ok(wrong_method(route)),
         };
-        let tenant = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
+        let Entered { tenant, .. } = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
         if post {
             guard::is_json(request.headers())?;
             let caller = self.caller(request.headers(), Route::of(path))?;
@@ -107,7 +105,7 @@ impl Api {
         tenant: &Tenant,
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
-        let body = self.body(request, self.settings.body_bytes, "body_bytes").await?;
+        let body = body::read(request, self.settings.body_bytes, "body_bytes", self.settings.body_timeout).await?;
         let decision = self.decide(&body, tenant, caller).await?;
         Ok(answer(&decision))
     }
@@ -119,7 +117,7 @@ impl Api {
         tenant: &Tenant,
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
-        let body = self.body(request, self.settings.batch_bytes, "batch_bytes").await?;
+        let body = body::read(request, self.settings.batch_bytes, "batch_bytes", self.settings.body_timeout).await?;
         let Batch { requests } = serde_json::from_slice(&body)
             .map_err(|error| Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {error}")))?;
         let most = self.settings.batch_requests;
@@ -185,23 +183,6 @@ impl Api {
             }
         };
         Ok(Caller { class, until: Some(Instant::now() + wait) })
-    }
-
-    async fn body(&self, request: Request<Incoming>, most: usize, setting: &str) -> Result<Bytes, Problem> {
-        let large = || {
-            let detail = format!("the limit is {most} bytes (setting `{setting}`)");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-        };
-        let body = Limited::new(request.into_body(), most);
-        match timeout(self.settings.body_timeout, body.collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(large()),
-            Ok(Err(error)) => Err(Problem::bad("bad_body", format!("the body broke off: {error}"))),
-            Err(_) => {
-                let detail = "the body took too long (setting `body_timeout`)";
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
-            }
-        }
     }
 }
 

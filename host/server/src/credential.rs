@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use jiff::Timestamp;
+use serde::Serialize;
+use weir::{NoteKind, Runtime};
 
 use crate::keys::{Key, Keys, Role};
 use crate::listener::Peer;
@@ -21,6 +23,8 @@ const ANY: &str = "*";
 /// Wrong keys an address may send within [`WINDOW`]; its next ones are not even looked at.
 const TRIES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
+/// Refusals within [`WINDOW`] that are logged and recorded; the next ones are counted.
+const RECORDED: u32 = 100;
 /// Addresses that are remembered for it.
 const ADDRESSES: usize = 10_000;
 
@@ -33,16 +37,74 @@ pub(crate) enum Tenant {
     Named,
 }
 
+/// Somebody who may do what they ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entered {
+    /// Identifier of their key; none where a server has no keys.
+    pub(crate) key: Option<String>,
+    pub(crate) tenant: Tenant,
+}
+
 /// The door: it knows all keys, and who has tried wrong ones.
 pub(crate) struct Door {
     keys: Option<Arc<Keys>>,
-    tries: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+    /// For the records of those who were refused.
+    runtime: Arc<Runtime>,
+    tries: Mutex<Tries>,
     refused: AtomicU64,
 }
 
+/// Wrong keys within a window that began then.
+#[derive(Clone, Copy)]
+struct Window {
+    since: Instant,
+    count: u32,
+}
+
+struct Tries {
+    by_address: HashMap<IpAddr, Window>,
+    recorded: Window,
+}
+
+/// What is recorded of somebody without a key of this server.
+#[derive(Serialize)]
+struct Refused {
+    from: IpAddr,
+    /// Identifier of the key they have, where it is one of this server and not for what they asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// All who were refused so far, since not each has a record of their own.
+    refused: u64,
+}
+
+impl Window {
+    fn new() -> Window {
+        Window { since: Instant::now(), count: 0 }
+    }
+
+    fn is_over(self) -> bool {
+        self.since.elapsed() >= WINDOW
+    }
+
+    /// Counts one more, in a new window where this one is over.
+    fn add(&mut self) -> u32 {
+        if self.is_over() {
+            *self = Window::new();
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
 impl Door {
-    pub(crate) fn new(keys: Option<Arc<Keys>>) -> Door {
-        Door { keys, tries: Mutex::default(), refused: AtomicU64::new(0) }
+    pub(crate) fn new(keys: Option<Arc<Keys>>, runtime: Arc<Runtime>) -> Door {
+        let tries = Mutex::new(Tries { by_address: HashMap::new(), recorded: Window::new() });
+        Door { keys, runtime, tries, refused: AtomicU64::new(0) }
+    }
+
+    /// Whether everybody may do everything.
+    pub(crate) fn is_open(&self) -> bool {
+        self.keys.is_none()
     }
 
     /// Wrong or missing keys so far.
@@ -51,11 +113,13 @@ impl Door {
     }
 
     /// Who asks, if they may do what `role` is for.
-    pub(crate) fn enter(&self, headers: &HeaderMap, peer: &Peer, role: Role) -> Result<Tenant, Problem> {
-        let Some(keys) = &self.keys else { return Ok(Tenant::Is(DEFAULT_TENANT.to_owned())) };
+    pub(crate) fn enter(&self, headers: &HeaderMap, peer: &Peer, role: Role) -> Result<Entered, Problem> {
+        let Some(keys) = &self.keys else {
+            return Ok(Entered { key: None, tenant: Tenant::Is(DEFAULT_TENANT.to_owned()) });
+        };
         let (from, file, now) = (peer.address, keys.current(), Timestamp::now());
         if let (None, Some((id, key))) = (headers.get(AUTHORIZATION), file.of_certificate(&peer.names, now)) {
-            return allowed(id, key, from, role);
+            return self.allowed(id, key, from, role);
         }
         if self.has_tried_too_often(from) {
             return Err(Problem {
@@ -74,40 +138,46 @@ impl Door {
         };
         let key = sent.next().and_then(bearer).filter(|_| sent.next().is_none());
         let Some((id, key)) = key.as_deref().and_then(|key| file.find(key, now)) else {
-            self.note(from);
+            self.note(from, None);
             let detail = "expected `Authorization: Bearer` with a key of this server, made by `weir key new`";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_key", detail));
         };
-        allowed(id, key, from, role)
+        self.allowed(id, key, from, role)
+    }
+
+    /// On whose behalf the holder of a key asks, if it is for that.
+    fn allowed(&self, id: &str, key: &Key, from: IpAddr, role: Role) -> Result<Entered, Problem> {
+        if !key.role.may(role) {
+            self.note(from, Some(id.to_owned()));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", "this key is not for that"));
+        }
+        let tenant = if key.tenant == ANY { Tenant::Named } else { Tenant::Is(key.tenant.clone()) };
+        Ok(Entered { key: Some(id.to_owned()), tenant })
     }
 
     fn has_tried_too_often(&self, from: IpAddr) -> bool {
         let tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        tries.get(&from).is_some_and(|(since, count)| *count >= TRIES && since.elapsed() < WINDOW)
+        tries.by_address.get(&from).is_some_and(|window| window.count >= TRIES && !window.is_over())
     }
 
-    fn note(&self, from: IpAddr) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(%from, "a request came without a key of this server");
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if tries.len() >= ADDRESSES {
-            tries.retain(|_, (since, _)| since.elapsed() < WINDOW);
-        }
-        if tries.len() < ADDRESSES || tries.contains_key(&from) {
-            let (since, count) = tries.entry(from).or_insert((Instant::now(), 0));
-            match since.elapsed() < WINDOW {
-                true => *count += 1,
-                false => (*since, *count) = (Instant::now(), 1),
+    /// Counts, logs and records somebody who was refused, but no more of it than a disk has room for.
+    fn note(&self, from: IpAddr, key: Option<String>) {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let recorded = {
+            let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+            let Tries { by_address, recorded } = &mut *tries;
+            if by_address.len() >= ADDRESSES {
+                by_address.retain(|_, window| !window.is_over());
             }
+            // A key that is good for something else is no guess.
+            if key.is_none() && (by_address.len() < ADDRESSES || by_address.contains_key(&from)) {
+                by_address.entry(from).or_insert_with(Window::new).add();
+            }
+            recorded.add()
+        };
+        if recorded <= RECORDED {
+            tracing::warn!(%from, key, refused, "a request came without a key of this server for it");
+            self.runtime.recorder().note(NoteKind::Credential, &Refused { from, key, refused });
         }
     }
-}
-
-/// On whose behalf the holder of a key asks, if it is for that.
-fn allowed(id: &str, key: &Key, from: IpAddr, role: Role) -> Result<Tenant, Problem> {
-    if !key.role.may(role) {
-        tracing::warn!(key = id, %from, "a key was used for what it is not for");
-        return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", "this key is not for that"));
-    }
-    Ok(if key.tenant == ANY { Tenant::Named } else { Tenant::Is(key.tenant.clone()) })
 }

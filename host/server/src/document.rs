@@ -6,6 +6,9 @@ pub(crate) fn openapi() -> &'static str {
 }
 
 #[cfg(test)]
+mod clients;
+
+#[cfg(test)]
 mod tests {
     use serde_json::Value;
 

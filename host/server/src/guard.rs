@@ -1,6 +1,9 @@
 //! What no client of ours sends, but whoever wants two servers to read one request differently does.
 
+use std::net::IpAddr;
+
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, Version};
 
 use crate::problem::Problem;
@@ -17,6 +20,20 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
         return Err(Problem::bad("ambiguous_host", "expected exactly one `Host`"));
     }
     Ok(())
+}
+
+/// Only by an address or as `localhost`: where nobody needs a key, a page in a browser could give a name of its own the
+/// address of this machine, and ask as if it were its server.
+pub(crate) fn is_called_local<B>(request: &Request<B>) -> Result<(), Problem> {
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = request.uri().authority().map(Authority::as_str).or(named).unwrap_or_default();
+    let host = authority.parse::<Authority>().map(|authority| authority.host().to_ascii_lowercase());
+    let is_local = |host: &str| host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if host.is_ok_and(|host| is_local(&host)) {
+        return Ok(());
+    }
+    let detail = "this server has no keys, so it is asked by an address or as `localhost` only";
+    Err(Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail))
 }
 
 /// Only JSON, so that no page in a browser can ask without the browser asking first.
@@ -42,6 +59,26 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn only_addresses_are_local_names() {
+        for (host, fits) in [
+            ("localhost", true),
+            ("LocalHost:7172", true),
+            ("127.0.0.1:7172", true),
+            ("[::1]:7172", true),
+            ("10.0.0.7", true),
+            ("weir.example", false),
+            ("127.0.0.1.example:7172", false),
+            ("localhost.example", false),
+            ("", false),
+        ] {
+            let request = Request::builder().header(HOST, host).body(()).expect("a request");
+            assert_eq!(is_called_local(&request).is_ok(), fits, "{host}");
+        }
+        let request = Request::builder().uri("http://evil.example/").header(HOST, "localhost").body(()).expect("one");
+        assert!(is_called_local(&request).is_err(), "HTTP/2 says it in another place");
+    }
 
     #[test]
     fn only_json_is_json() {

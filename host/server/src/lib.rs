@@ -3,7 +3,7 @@
 //! ```text
 //! socket ─► listener: caps, time-outs ─► guard: what no client of ours sends ─► key: who asks, for which tenant
 //!        ─► api: evaluate, batch, generation ─► the host's scheduler ─► decision, or a problem
-//! admin socket ─► health, metrics, status, rollback, events
+//! admin socket ─► health, metrics, status, publish, rollback, events
 //! ```
 //!
 //! [`Settings`] says what is listened to and how long anybody is waited for; [`Server`] listens until it is told to stop, and
@@ -11,6 +11,7 @@
 
 mod admin;
 mod api;
+mod body;
 mod credential;
 mod document;
 mod guard;

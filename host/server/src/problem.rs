@@ -1,16 +1,18 @@
 //! What is answered where there is no decision: one shape for all (RFC 9457), with a way out.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use weir::{Refusal, RefusalReason, RequestError};
+use weir::{Refusal, RefusalReason, Report, RequestError};
 
-/// The body of every answer.
-pub type Body = Full<Bytes>;
+/// The body of an answer: whole, or one that goes on while something happens.
+pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
 /// Why a request was not judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,11 +28,21 @@ pub(crate) struct Problem {
     /// When to ask again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after_ms: Option<u64>,
+    /// Everything that is wrong with a set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) report: Option<Box<Report>>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { code, status: status.as_u16(), detail: detail.into(), pointer: None, retry_after_ms: None }
+        Problem {
+            code,
+            status: status.as_u16(),
+            detail: detail.into(),
+            pointer: None,
+            retry_after_ms: None,
+            report: None,
+        }
     }
 
     /// 400: the client says what this server does not take.
@@ -57,6 +69,16 @@ impl From<RequestError> for Problem {
     }
 }
 
+impl From<Report> for Problem {
+    fn from(report: Report) -> Problem {
+        let detail = "the set cannot come into force: `report` has every reason";
+        Problem {
+            report: Some(Box::new(report)),
+            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "set_refused", detail)
+        }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         let code = match refusal.reason {
@@ -73,7 +95,7 @@ impl From<Refusal> for Problem {
 
 /// A body of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Body {
-    Full::new(serde_json::to_vec(value).expect("answers always serialise into memory").into())
+    whole(serde_json::to_vec(value).expect("answers always serialise into memory"))
 }
 
 /// An answer of JSON, 200.
@@ -85,7 +107,11 @@ pub(crate) fn answer(value: &impl Serialize) -> Response<Body> {
 
 /// An answer of text, 200.
 pub(crate) fn text(body: String, kind: &'static str) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(whole(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+fn whole(bytes: impl Into<Bytes>) -> Body {
+    Either::Left(Full::new(bytes.into()))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use weir::Runtime;
 
 use crate::admin::Admin;
@@ -18,6 +18,8 @@ use crate::settings::{Settings, SettingsError};
 use crate::socket::{Address, Socket};
 use crate::tls::{Tls, TlsError};
 
+/// Who may watch events at once.
+const WATCHERS: usize = 64;
 /// How often the files of keys and certificates are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -103,7 +105,7 @@ impl Server {
     /// Answers until `stop` is ready, and then what has begun, for as long as the grace lasts.
     pub async fn run(self, runtime: Arc<Runtime>, stop: impl Future<Output = ()>) {
         let Server { settings, keys, tls, socket, admin } = self;
-        let (door, counts) = (Arc::new(Door::new(keys.clone())), Arc::<Counts>::default());
+        let (door, counts) = (Arc::new(Door::new(keys.clone(), Arc::clone(&runtime))), Arc::<Counts>::default());
         let api = Api {
             runtime: Arc::clone(&runtime),
             settings: Arc::clone(&settings),
@@ -113,7 +115,9 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let answers = tokio::spawn(serve(socket, Arc::clone(&settings), Arc::new(api), stopped.clone()));
         let operators = admin.map(|socket| {
-            let admin = Admin { runtime, door, counts };
+            let watching = Arc::new(Semaphore::new(WATCHERS));
+            let (own, stopping) = (Arc::clone(&settings), stopped.clone());
+            let admin = Admin { runtime, door, counts, settings: own, stopped: stopping, watching };
             tokio::spawn(serve(socket, settings, Arc::new(admin), stopped.clone()))
         });
         let look = async {

@@ -46,6 +46,8 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// Most requests of a batch; default 1,000.
     pub batch_requests: usize,
+    /// Longest body of a set that an operator sends, in bytes; default 64 MiB.
+    pub set_bytes: usize,
     /// How long a caller waits who does not say so by `Weir-Timeout-Ms`; default 50 ms.
     #[serde(deserialize_with = "time")]
     pub timeout: Duration,
@@ -73,6 +75,7 @@ impl Default for Settings {
             body_bytes: 1 << 20,
             batch_bytes: 8 << 20,
             batch_requests: 1_000,
+            set_bytes: 64 << 20,
             timeout: Duration::from_millis(50),
             longest_timeout: Duration::from_secs(5),
             grace: Duration::from_secs(10),
@@ -113,6 +116,7 @@ impl Settings {
             ("body_bytes", self.body_bytes),
             ("batch_bytes", self.batch_bytes),
             ("batch_requests", self.batch_requests),
+            ("set_bytes", self.set_bytes),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(SettingsError(format!("`{name}` is 0, so nobody could ask; expected 1 or more")));

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use serde_json::json;
 use weir::Effect;
 use weir_server::{KeyFile, Role, Settings};
 
@@ -67,7 +68,7 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
         (get("/v1/evaluate"), 405, "wrong_method"),
         (post("/v1/generation", "", ""), 405, "wrong_method"),
         (post("/v1/evaluate", "Host: other\r\n", CALL), 400, "ambiguous_host"),
-        (post("/v1/evaluate", "", CALL).replace("Host: weir\r\n", ""), 400, "ambiguous_host"),
+        (post("/v1/evaluate", "", CALL).replace("Host: localhost\r\n", ""), 400, "ambiguous_host"),
         (chunked.to_owned(), 411, "no_length"),
     ];
     for (request, status, code) in cases {
@@ -174,4 +175,11 @@ fn keys_say_who_asks() {
     }
     let statuses: Vec<u16> = (0..30).map(|_| with("weir_00_00", CALL).status).collect();
     assert!(statuses.starts_with(&[401]) && statuses.ends_with(&[429]), "{statuses:?}");
+    let refused: Vec<_> =
+        records(&serving.host).into_iter().filter(|record| record["kind"] == "credential").collect();
+    assert_eq!(refused.len(), 1 + 1 + 5 + statuses.iter().filter(|status| **status == 401).count(), "{refused:?}");
+    assert_eq!((&refused[0]["from"], &refused[0]["refused"]), (&json!("127.0.0.1"), &json!(1)));
+    assert!(auditor.contains(refused[0]["key"].as_str().unwrap()) && refused[1].get("key").is_none());
+    let told = serde_json::to_string(&refused).unwrap();
+    assert!([own, gateway, auditor].iter().all(|secret| !told.contains(secret.as_str())), "{told}");
 }

@@ -57,20 +57,20 @@ fn pem(kind: &str, der: &[u8]) -> String {
 }
 
 /// The files of a server's certificates, and the authority behind them.
-struct Place {
+pub(super) struct Place {
     folder: TempDir,
     authority: Authority,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new(host: &str) -> Place {
         let place = Place { folder: tempfile::tempdir().unwrap(), authority: Authority::new() };
-        place.certify("first.example");
+        place.certify(host);
         fs::write(place.path("ca.pem"), pem("CERTIFICATE", &place.authority.certificate)).unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -81,7 +81,7 @@ impl Place {
         fs::write(self.path("server.pem"), pem("CERTIFICATE", &chain[0])).unwrap();
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         let tls = TlsSettings {
             certificate: self.path("server.pem"),
             key: self.path("server.key"),
@@ -90,7 +90,7 @@ impl Place {
         Settings { tls: Some(tls), keys: Some(self.path("keys.toml")), ..Settings::default() }
     }
 
-    fn write_keys(&self, keys: &KeyFile) {
+    pub(super) fn write_keys(&self, keys: &KeyFile) {
         fs::write(self.path("keys.toml"), keys.text()).unwrap();
         fs::set_permissions(self.path("keys.toml"), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -117,7 +117,7 @@ impl Place {
 
 #[test]
 fn a_certificate_is_as_good_as_a_key_and_names_the_tenant() {
-    let place = Place::new();
+    let place = Place::new("first.example");
     let now = jiff::Timestamp::now();
     let mut keys = KeyFile::default();
     keys.add_certificate("spiffe://example.org/claims", "claims", Role::Evaluator, now, None).unwrap();
@@ -149,7 +149,7 @@ fn a_certificate_is_as_good_as_a_key_and_names_the_tenant() {
 
 #[test]
 fn what_is_not_encrypted_or_never_said_harms_nobody() {
-    let place = Place::new();
+    let place = Place::new("first.example");
     place.write_keys(&KeyFile::default());
     let settings = Settings { header_timeout: Duration::from_millis(300), ..place.settings() };
     let serving = Serving::start(host_of(allows_after("", ""), ""), settings);
@@ -165,7 +165,7 @@ fn what_is_not_encrypted_or_never_said_harms_nobody() {
 
 #[test]
 fn a_certificate_that_is_replaced_is_used() {
-    let place = Place::new();
+    let place = Place::new("first.example");
     place.write_keys(&KeyFile::default());
     let serving = Serving::start(host_of(allows_after("", ""), ""), place.settings());
     let reaches = |host: &str| place.ask(&serving, host, None, &post("/v1/evaluate", "", CALL)).is_some();
@@ -181,7 +181,7 @@ fn a_certificate_that_is_replaced_is_used() {
 
 #[test]
 fn certificates_that_cannot_be_used_are_told() {
-    let place = Place::new();
+    let place = Place::new("first.example");
     place.write_keys(&KeyFile::default());
     let refused = |settings: Settings| {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -192,13 +192,13 @@ fn certificates_that_cannot_be_used_are_told() {
     for (file, text) in
         [("ca.pem", "nothing"), ("server.pem", "nothing"), ("server.key", "nothing"), ("server.key", "")]
     {
-        let place = Place::new();
+        let place = Place::new("first.example");
         place.write_keys(&KeyFile::default());
         fs::write(place.path(file), text).unwrap();
         let told = refused(place.settings());
         assert!(told.contains("cannot encrypt") && told.contains(file), "{told}");
     }
-    let other = Place::new();
+    let other = Place::new("first.example");
     fs::copy(other.path("server.key"), place.path("server.key")).unwrap();
     assert!(refused(place.settings()).contains("server.pem"), "the key of another certificate");
 }

@@ -67,7 +67,8 @@ fn http(address: &str, what: &str, headers: &str, body: &str) -> Option<(u16, Va
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let length = body.len();
-    let head = format!("{what} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    let head =
+        format!("{what} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n");
     stream.write_all(format!("{head}{headers}Content-Length: {length}\r\n\r\n{body}").as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
