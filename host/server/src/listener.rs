@@ -12,9 +12,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::patient::Patient;
@@ -57,8 +56,7 @@ pub async fn serve<H: Handler>(
 ) {
     let room = Arc::new(Semaphore::new(settings.connections));
     let addresses = Addresses::default();
-    let graceful = GracefulShutdown::new();
-    let connection = Connection { settings: Arc::clone(&settings), handler };
+    let connection = Connection { settings: Arc::clone(&settings), handler, stop: stop.clone() };
     loop {
         // Whoever finds no room waits in the kernel's queue, and costs nothing here.
         let accepted = async {
@@ -72,7 +70,7 @@ pub async fn serve<H: Handler>(
         match accepted {
             Ok((stream, from)) => {
                 let Some(place) = addresses.enter(from, settings.connections_per_address) else { continue };
-                tokio::spawn(connection.clone().open(stream, from, (permit, place), graceful.watcher()));
+                tokio::spawn(connection.clone().open(stream, from, (permit, place)));
             }
             // The client has gone, or this process has no more files: neither ends a server.
             Err(error) => {
@@ -87,10 +85,11 @@ pub async fn serve<H: Handler>(
     {
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
         let Some(place) = addresses.enter(from, settings.connections_per_address) else { continue };
-        tokio::spawn(connection.clone().open(stream, from, (permit, place), graceful.watcher()));
+        tokio::spawn(connection.clone().open(stream, from, (permit, place)));
     }
     drop(socket);
-    if timeout(settings.grace, graceful.shutdown()).await.is_err() {
+    let everybody = u32::try_from(settings.connections).unwrap_or(u32::MAX);
+    if timeout(settings.grace, room.acquire_many(everybody)).await.is_err() {
         tracing::warn!("connections that had not ended within the grace are cut");
     }
 }
@@ -98,26 +97,28 @@ pub async fn serve<H: Handler>(
 struct Connection<H> {
     settings: Arc<Settings>,
     handler: Arc<H>,
+    stop: watch::Receiver<bool>,
 }
 
 impl<H> Clone for Connection<H> {
     fn clone(&self) -> Self {
-        Connection { settings: Arc::clone(&self.settings), handler: Arc::clone(&self.handler) }
+        let Connection { settings, handler, stop } = self;
+        Connection { settings: Arc::clone(settings), handler: Arc::clone(handler), stop: stop.clone() }
     }
 }
 
 impl<H: Handler> Connection<H> {
     /// Learns who is at the other end, and answers them.
-    async fn open(self, stream: Stream, from: IpAddr, _room: (OwnedSemaphorePermit, Place), graceful: Watcher) {
+    async fn open(self, stream: Stream, from: IpAddr, _room: (OwnedSemaphorePermit, Place)) {
         let peer = Peer { address: from, names: Arc::default() };
         match stream {
-            Stream::Tcp(stream) => self.answer(stream, peer, graceful).await,
-            Stream::Unix(stream) => self.answer(stream, peer, graceful).await,
+            Stream::Tcp(stream) => self.answer(stream, peer).await,
+            Stream::Unix(stream) => self.answer(stream, peer).await,
             Stream::Encrypted(stream, acceptor) => {
                 match timeout(self.settings.header_timeout, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => {
                         let names = tls::names(stream.get_ref().1);
-                        self.answer(stream, Peer { names, ..peer }, graceful).await;
+                        self.answer(stream, Peer { names, ..peer }).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%from, %error, "a connection could not be encrypted"),
                     Err(_) => tracing::debug!(%from, "a client took too long to encrypt"),
@@ -126,45 +127,58 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    async fn answer<S>(self, stream: S, peer: Peer, graceful: Watcher)
+    async fn answer<S>(self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Connection { settings, handler } = self;
-        let began = Arc::new(AtomicBool::new(false));
-        let first = Arc::clone(&began);
-        let service = service_fn(move |request| {
-            first.store(true, Ordering::Relaxed);
-            let answered = Arc::clone(&handler).handle(request, peer.clone());
-            async move { Ok::<_, Infallible>(answered.await) }
-        });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(settings.header_timeout)
-            .max_buf_size(HEAD_BYTES)
-            .max_headers(HEADERS);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(HEAD_BYTES as u32)
-            .keep_alive_interval(settings.header_timeout)
-            .keep_alive_timeout(settings.write_timeout);
+        let Connection { settings, handler, mut stop } = self;
+        let begun = Arc::new(Notify::new());
+        let service = {
+            let (begun, first) = (Arc::clone(&begun), AtomicBool::new(true));
+            service_fn(move |request| {
+                if first.swap(false, Ordering::Relaxed) {
+                    begun.notify_one();
+                }
+                let answered = Arc::clone(&handler).handle(request, peer.clone());
+                async move { Ok::<_, Infallible>(answered.await) }
+            })
+        };
+        let builder = builder(&settings);
         let io = TokioIo::new(Patient::new(stream, settings.write_timeout));
-        let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
-        let mut connection = std::pin::pin!(connection);
-        // The time-out for heads begins with the first byte only.
-        let silent = tokio::select! {
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        // The builder's time-out for heads begins with the first byte only. Whoever has connected is answered once, even by
+        // a server that ends; before it has asked, ending its connection would refuse it.
+        tokio::select! {
             // However a connection ends, the other side knows it as soon as this one.
             _ = &mut connection => return,
-            () = sleep(settings.header_timeout) => !began.load(Ordering::Relaxed),
-        };
-        if !silent {
-            let _ = connection.await;
+            () = begun.notified() => {}
+            () = sleep(settings.header_timeout) => return,
         }
+        tokio::select! {
+            _ = &mut connection => return,
+            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
     }
+}
+
+/// How connections are served.
+fn builder(settings: &Settings) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BYTES as u32)
+        .keep_alive_interval(settings.header_timeout)
+        .keep_alive_timeout(settings.write_timeout);
+    builder
 }
 
 /// Connections of each address. One that has none is not in it, so it is as large as there are connections.

@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +25,11 @@ struct Server {
 impl Server {
     fn start(place: &Place, arguments: &str) -> Server {
         let arguments = format!("serve set --listen 127.0.0.1:0 --admin 127.0.0.1:0 {arguments}");
-        let mut child = place.command(&arguments).spawn().unwrap();
+        Server::run(place.command(&arguments))
+    }
+
+    fn run(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (heard, mut stderr) = (Arc::clone(&said), child.stderr.take().unwrap());
         // Ends with the process, whose pipe it reads.
@@ -92,6 +99,57 @@ fn a_server_answers_follows_its_set_and_ends_in_order() {
     server.signal("-TERM");
     assert_eq!(server.ended(), Some(0));
     assert!(place.records("audit").len() >= 3);
+}
+
+/// A server that is given its socket by whoever starts it, as systemd does; it says there when it answers.
+fn activated(place: &Place, socket: &TcpListener, told: &std::path::Path) -> Server {
+    let inner = place.command("serve set --admin 127.0.0.1:0 --quiet");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\"", "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(inner.get_current_dir().expect("it runs in its place"));
+    command.env("NOTIFY_SOCKET", told).stdin(OwnedFd::from(socket.try_clone().unwrap()));
+    Server::run(command)
+}
+
+#[test]
+fn a_restart_under_a_service_manager_refuses_nobody() {
+    let place = Place::new();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let path = place.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let ready = || {
+        let mut word = [0; 32];
+        let length = manager.recv(&mut word).unwrap();
+        assert_eq!(&word[..length], b"READY=1");
+    };
+    let over = AtomicBool::new(false);
+    let answers: usize = std::thread::scope(|scope| {
+        let mut server = activated(&place, &socket, &path);
+        assert_eq!(server.address, address);
+        ready();
+        let client = || {
+            let mut answers = 0;
+            while !over.load(Ordering::Relaxed) {
+                let answer = http(&address, "POST /v1/evaluate", "", &request(1, "allow"));
+                assert_eq!(answer.expect("nobody is refused").0, 200);
+                answers += 1;
+            }
+            answers
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        for _ in 0..3 {
+            server.signal("-TERM");
+            assert_eq!(server.ended(), Some(0));
+            server = activated(&place, &socket, &path);
+            ready();
+        }
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert!(answers > 12, "{answers}");
 }
 
 /// The name of a whole line's record.
