@@ -55,22 +55,24 @@ struct Serving {
 
 impl Serving {
     /// Starts what listens and answers its address.
-    fn start(start: impl FnOnce() -> SocketAddr + Send + 'static) -> Serving {
+    fn start(name: &str, start: impl FnOnce() -> SocketAddr + Send + 'static) -> Serving {
         let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
+        let named = std::thread::Builder::new().name(name.to_owned());
+        let run = move || {
             let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
             executor.expect("a thread can wait").block_on(async {
                 let address = start();
                 tell.send((address, Handle::current())).expect("somebody waits for it");
                 std::future::pending::<()>().await;
             });
-        });
+        };
+        named.spawn(run).expect("there is room for a thread");
         let (address, thread) = told.recv().expect("it starts");
         Serving { address, thread }
     }
 
     fn floor() -> Serving {
-        Serving::start(|| {
+        Serving::start("floor", || {
             let socket = Socket::bind(&"127.0.0.1:0".parse().expect("an address")).expect("there is a free port");
             let address = socket.address().expect("it listens").tcp().expect("it is no file");
             let raw = Arc::new(Raw(Floor::new(GUEST)));
@@ -82,8 +84,8 @@ impl Serving {
         })
     }
 
-    fn host(recorder: Recorder) -> Serving {
-        Serving::start(|| {
+    fn host(name: &str, recorder: Recorder) -> Serving {
+        Serving::start(name, || {
             let listen = "127.0.0.1:0".parse().expect("an address");
             let longest = Duration::from_secs(5);
             let settings = Settings { listen, admin: None, timeout: longest, ..Settings::default() };
@@ -155,7 +157,8 @@ fn cost<'a>(serving: &'a Serving, request: &'a [u8], wall: bool) -> impl FnMut(u
 pub(crate) fn over_warm_handler(effort: Effort) -> Vec<Figure> {
     let folder = folder();
     let recorder = Recorder::jsonl_as("bench", folder.path()).expect("a new folder takes records");
-    let (floor, host, recorded) = (Serving::floor(), Serving::host(Recorder::discard()), Serving::host(recorder));
+    let (floor, host, recorded) =
+        (Serving::floor(), Serving::host("host", Recorder::discard()), Serving::host("recorded", recorder));
     // Without a key nobody names a tenant.
     let call = CALL.replace("\"tenant\":\"acme/claims\",", "");
     let request = post("/v1/evaluate", &call);

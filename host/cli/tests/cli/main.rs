@@ -14,6 +14,7 @@ mod following;
 mod host;
 mod restarting;
 mod serving;
+mod soak;
 
 use std::fs;
 use std::io::Write;

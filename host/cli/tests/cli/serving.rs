@@ -16,14 +16,14 @@ use crate::host::{pause, until};
 use crate::{Place, constant, request};
 
 /// Stopped when it is dropped.
-struct Server {
-    child: Child,
-    address: String,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
     admin: String,
 }
 
 impl Server {
-    fn start(place: &Place, arguments: &str) -> Server {
+    pub(crate) fn start(place: &Place, arguments: &str) -> Server {
         let arguments = format!("serve set --listen 127.0.0.1:0 --admin 127.0.0.1:0 {arguments}");
         Server::run(place.command(&arguments))
     }
@@ -47,12 +47,12 @@ impl Server {
         Server { child, address: after("answers on http://"), admin: after("operators ask http://") }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = std::process::Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
     }
 
-    fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         until("its end", || self.child.try_wait().unwrap()).code()
     }
 
@@ -70,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-fn http(address: &str, what: &str, headers: &str, body: &str) -> Option<(u16, Value)> {
+pub(crate) fn http(address: &str, what: &str, headers: &str, body: &str) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let length = body.len();
