@@ -12,6 +12,7 @@ mod floor;
 mod hosts;
 mod instances;
 mod measure;
+mod overload;
 mod peers;
 mod report;
 mod selection;
@@ -31,7 +32,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 17] = [
+const GROUPS: [Group; 19] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -54,6 +55,11 @@ const GROUPS: [Group; 17] = [
         measure: throughput::requests_per_second,
     },
     Group { names: &["http_rps", "http_cpu", "http_cpu_recorded", "batch_100"], measure: serving::over_warm_handler },
+    Group {
+        names: &["overload_goodput", "overload_quiet_served", "overload_quiet_p99", "refusal_cpu_us"],
+        measure: overload::one_noisy_tenant,
+    },
+    Group { names: &["http_p99_at_80"], measure: overload::at_four_fifths },
     Group { names: &["publish_to_answer_us"], measure: swapping::publish_to_answer },
     Group { names: &["file_to_answer_ms"], measure: swapping::file_to_answer },
     Group { names: &["swap_p99"], measure: swapping::while_swapping },
@@ -68,6 +74,11 @@ fn main() -> ExitCode {
     // A host that is measured has its modules compiled by this very program.
     if std::env::args().nth(1).is_some_and(|command| command == "compile-worker") {
         return weir::compile_worker();
+    }
+    if let [_, word, kind, keys] = std::env::args().collect::<Vec<_>>().as_slice()
+        && word == overload::SERVER
+    {
+        return overload::serve(kind, keys);
     }
     let (options, filters): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with("--"));

@@ -93,6 +93,17 @@ struct Waiting {
     jobs: Queue<oneshot::Sender<Turn>>,
     /// What evaluations that waited took lately, of all tenants.
     usual: Duration,
+    /// When somebody last got a turn.
+    last: Instant,
+}
+
+impl Waiting {
+    /// Forgets who has used more than its share once nobody has had to wait for some evaluations' time.
+    fn refresh(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.last) > (self.usual * 4).max(MOST_AHEAD) {
+            self.jobs.forget();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -109,7 +120,7 @@ impl Schedule {
         Arc::new(Schedule {
             slots: PerCore::new(|_| AtomicBool::new(false)),
             waiting: AtomicUsize::new(0),
-            queue: Mutex::new(Waiting { jobs: Queue::default(), usual: USUAL }),
+            queue: Mutex::new(Waiting { jobs: Queue::default(), usual: USUAL, last: Instant::now() }),
             counts: Counts::default(),
         })
     }
@@ -154,7 +165,8 @@ impl Schedule {
         let cores = self.slots.len() as u32;
         let (turn, mine) = oneshot::channel();
         let mut queue = poison::lock(&self.queue);
-        let Waiting { jobs, usual } = &mut *queue;
+        queue.refresh(Instant::now());
+        let Waiting { jobs, usual, .. } = &mut *queue;
         let late = patience.filter(|patience| patience.is_zero() || jobs.wait(standing, *usual) / cores > *patience);
         if let Some(patience) = late {
             let ahead = jobs.ahead(standing.class) / cores;
@@ -240,6 +252,7 @@ impl Schedule {
             let next = {
                 let mut queue = poison::lock(&self.queue);
                 let next = queue.jobs.pop();
+                queue.last = Instant::now();
                 self.waiting.store(queue.jobs.len(), Ordering::SeqCst);
                 next
             };

@@ -1,7 +1,7 @@
 //! `weir serve` and `weir key` as processes: a host that is asked over HTTP, killed, started again, and told who may ask.
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -19,7 +19,7 @@ use crate::{Place, constant, request};
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: String,
-    admin: String,
+    pub(crate) admin: String,
 }
 
 impl Server {
@@ -82,6 +82,44 @@ pub(crate) fn http(address: &str, what: &str, headers: &str, body: &str) -> Opti
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()))))
+}
+
+/// A connection that is kept.
+pub(crate) struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub(crate) fn connect(address: &str) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
+        Client(BufReader::with_capacity(4096, stream))
+    }
+
+    /// Asks for a decision.
+    pub(crate) fn ask(&mut self, headers: &str, body: &str) -> (u16, Value) {
+        let length = body.len();
+        let head = "POST /v1/evaluate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        let request = format!("{head}{headers}Content-Length: {length}\r\n\r\n{body}");
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut line = || {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            line.trim_end().to_ascii_lowercase()
+        };
+        let status = line().split(' ').nth(1).unwrap().parse().unwrap();
+        let mut length = 0;
+        loop {
+            let header = line();
+            match header.strip_prefix("content-length: ") {
+                Some(text) => length = text.parse().unwrap(),
+                None if header.is_empty() => break,
+                None => {}
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
 }
 
 #[test]

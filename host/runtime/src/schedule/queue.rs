@@ -10,6 +10,11 @@ use std::time::Duration;
 
 use crate::set::Class;
 
+/// How much more may be ahead of a tenant that has not used more than its share. It cannot have more than one job waiting
+/// so, and most of what is ahead of it was there first.
+const PATIENCE_FOR_FAIR: u32 = 4;
+/// Tenants whose use is remembered while they have nothing waiting.
+const REMEMBERED: usize = 10_000;
 /// Of so many turns one goes to the least urgent class that waits.
 const FLOOR: u64 = 20;
 const CLASSES: usize = 3;
@@ -45,12 +50,19 @@ struct Line<T> {
     usual: Duration,
 }
 
+impl<T> Line<T> {
+    /// Where its jobs that may be refused end in virtual time.
+    fn end(&self) -> u64 {
+        self.start.saturating_add(share(self.load, self.weight))
+    }
+}
+
 /// The lines of one class.
 struct Lines<T> {
     of: HashMap<Arc<str>, Line<T>>,
     /// Lines with jobs, by the start of their first.
     order: BTreeSet<(u64, Arc<str>)>,
-    /// Lines with jobs that may be refused, by the cost of these over their weight.
+    /// Lines with jobs that may be refused, by where these end in virtual time: the last one is furthest beyond its share.
     loaded: BTreeSet<(u64, Arc<str>)>,
     /// Lines without jobs that have used more than their share so far, by when they have not.
     resting: BTreeSet<(u64, Arc<str>)>,
@@ -111,12 +123,12 @@ impl<T> Queue<T> {
         line.map_or(usual, |line| line.usual)
     }
 
-    /// Lets a job wait where no more than `most` is ahead of it, or it is not to be refused, or nothing waits at all. Where
-    /// too much does, the newest jobs of whoever has most waiting for its weight go; their tokens come back. `usual` is
-    /// what a job takes of whose tenant nothing is known.
+    /// Lets a job wait where no more than `most` is ahead of it, or four times that for a tenant within its share, or it is not
+    /// to be refused, or nothing waits at all. Where too much does, the newest jobs of whoever is furthest beyond its share
+    /// go; their tokens come back. `usual` is what a job takes of whose tenant nothing is known.
     ///
     /// # Errors
-    /// Its own tenant has most waiting.
+    /// Its own tenant is furthest beyond its share.
     pub(super) fn admit(
         &mut self,
         standing: &Standing,
@@ -129,6 +141,8 @@ impl<T> Queue<T> {
         loop {
             let ahead = self.ahead(standing.class);
             let lines = &mut self.classes[standing.class as usize];
+            let most =
+                if lines.is_within_share(&standing.tenant) { most.saturating_mul(PATIENCE_FOR_FAIR) } else { most };
             if !standing.sheddable || ahead + cost <= most || lines.count == 0 {
                 break;
             }
@@ -151,6 +165,13 @@ impl<T> Queue<T> {
             _ => (0..CLASSES).find(waits),
         };
         self.classes[class?].pop()
+    }
+
+    /// Forgets who has used what: nobody has waited for a while.
+    pub(super) fn forget(&mut self) {
+        if self.len() == 0 {
+            self.classes = std::array::from_fn(|_| Lines::new());
+        }
     }
 
     /// Counts what a job took in place of what it was expected to take.
@@ -194,17 +215,23 @@ impl<T> Lines<T> {
             order.insert((line.start, Arc::clone(tenant)));
         }
         if job.sheddable {
-            loaded.remove(&(share(line.load, line.weight), Arc::clone(tenant)));
+            loaded.remove(&(line.end(), Arc::clone(tenant)));
             line.load += job.cost;
-            loaded.insert((share(line.load, line.weight), Arc::clone(tenant)));
+            loaded.insert((line.end(), Arc::clone(tenant)));
         }
         line.jobs.push_back(job);
+    }
+
+    /// Whether a tenant has nothing waiting, and has not used more than its share.
+    fn is_within_share(&self, tenant: &Arc<str>) -> bool {
+        self.of.get(tenant).is_none_or(|line| line.jobs.is_empty() && line.finish <= self.now)
     }
 
     fn pop(&mut self) -> Option<(T, Duration)> {
         let (start, tenant) = self.order.pop_first()?;
         self.now = self.now.max(start);
         let line = self.of.get_mut(&tenant).expect("lines in order are there");
+        self.loaded.remove(&(line.end(), Arc::clone(&tenant)));
         let job = line.jobs.pop_front().expect("lines in order have jobs");
         line.finish = start.saturating_add(share(job.cost, line.weight));
         line.start = line.finish;
@@ -220,13 +247,16 @@ impl<T> Lines<T> {
         Some((job.token, job.cost))
     }
 
-    /// Takes the newest job of the line with most waiting for its weight; none where that is the newcomer's own.
+    /// Takes the newest job of the line that is furthest beyond its share; none where that is the newcomer's own.
     fn give_way(&mut self, newcomer: &Standing, cost: Duration) -> Option<T> {
-        let own = self.of.get(&newcomer.tenant).map_or(Duration::ZERO, |line| line.load) + cost;
-        let (load, tenant) = self.loaded.last().cloned()?;
-        if tenant == newcomer.tenant || load <= share(own, newcomer.weight) {
+        let now = self.now;
+        let begins = |line: &Line<T>| if line.jobs.is_empty() { line.finish.max(now) } else { line.end() };
+        let own = self.of.get(&newcomer.tenant).map_or(now, begins).saturating_add(share(cost, newcomer.weight));
+        let (end, tenant) = self.loaded.last().cloned()?;
+        if tenant == newcomer.tenant || end <= own {
             return None;
         }
+        self.loaded.pop_last();
         let line = self.of.get_mut(&tenant).expect("loaded lines are there");
         let newest = line.jobs.iter().rposition(|job| job.sheddable).expect("loaded lines have jobs to refuse");
         let job = line.jobs.remove(newest).expect("it is there");
@@ -239,29 +269,26 @@ impl<T> Lines<T> {
         Some(job.token)
     }
 
+    /// Counts a job that has left a line, which is not among the loaded ones while it does.
     fn uncount(&mut self, tenant: &Arc<str>, job: &Job<T>) {
         self.cost = self.cost.saturating_sub(job.cost);
         self.count -= 1;
         let line = self.of.get_mut(tenant).expect("its line is there");
         if job.sheddable {
-            self.loaded.remove(&(share(line.load, line.weight), Arc::clone(tenant)));
             line.load = line.load.saturating_sub(job.cost);
-            if line.jobs.iter().any(|job| job.sheddable) {
-                self.loaded.insert((share(line.load, line.weight), Arc::clone(tenant)));
-            }
+        }
+        if line.jobs.iter().any(|job| job.sheddable) {
+            self.loaded.insert((line.end(), Arc::clone(tenant)));
         }
     }
 
-    /// Drops the lines that have neither jobs nor more than their share.
+    /// Drops the lines that have neither jobs nor more than their share, and those beyond what is remembered.
     fn forget(&mut self) {
         while let Some((finish, _)) = self.resting.first()
-            && *finish <= self.now
+            && (*finish <= self.now || self.resting.len() > REMEMBERED)
         {
             let (_, tenant) = self.resting.pop_first().expect("there is a first");
             self.of.remove(&tenant);
-        }
-        if self.count == 0 {
-            *self = Lines::new();
         }
     }
 
@@ -274,108 +301,16 @@ impl<T> Lines<T> {
             true => (&mut self.resting, line.finish),
             false => (&mut self.order, line.start),
         };
+        let loaded = self.loaded.remove(&(line.end(), Arc::clone(tenant)));
         if set.remove(&(before, Arc::clone(tenant))) {
             (line.finish, line.start) = (finish, finish.max(self.now));
             set.insert((if line.jobs.is_empty() { line.finish } else { line.start }, Arc::clone(tenant)));
+        }
+        if loaded {
+            self.loaded.insert((line.end(), Arc::clone(tenant)));
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const USUAL: Duration = Duration::from_micros(100);
-    const MOST: Duration = Duration::from_millis(10);
-
-    fn standing(tenant: &str, class: Class, weight: u32) -> Standing {
-        Standing { tenant: tenant.into(), class, weight, sheddable: true }
-    }
-
-    /// Fills a queue with so many jobs each, and counts whose the first `turns` are.
-    fn served(who: &[(Standing, usize)], turns: usize) -> Vec<usize> {
-        let mut queue = Queue::default();
-        for (place, (standing, jobs)) in who.iter().enumerate() {
-            for _ in 0..*jobs {
-                assert_eq!(queue.admit(standing, place, USUAL, Duration::MAX), Ok(Vec::new()));
-            }
-        }
-        let mut counts = vec![0; who.len()];
-        (0..turns).for_each(|_| counts[queue.pop().expect("there are enough jobs").0] += 1);
-        counts
-    }
-
-    #[test]
-    fn tenants_share_by_weight_whatever_they_send() {
-        let normal = |tenant, weight| standing(tenant, Class::Normal, weight);
-        assert_eq!(served(&[(normal("a", 1), 1000), (normal("b", 1), 100)], 200), [100, 100]);
-        assert_eq!(served(&[(normal("a", 1), 1000), (normal("b", 3), 1000)], 400), [100, 300]);
-        assert_eq!(served(&[(normal("a", 1000), 2000), (normal("b", 1), 10)], 1003), [1001, 2]);
-    }
-
-    #[test]
-    fn urgent_classes_go_first_and_the_others_are_not_starved() {
-        let who = [
-            (standing("a", Class::Interactive, 1), 1000),
-            (standing("b", Class::Normal, 1), 1000),
-            (standing("c", Class::Bulk, 1), 1000),
-        ];
-        assert_eq!(served(&who, 200), [190, 0, 10]);
-    }
-
-    #[test]
-    fn a_quiet_tenant_gets_in_where_a_loud_one_has_filled_the_queue() {
-        let (loud, quiet) = (standing("loud", Class::Normal, 1), standing("quiet", Class::Normal, 1));
-        let mut queue = Queue::default();
-        for number in 0..100 {
-            assert_eq!(queue.admit(&loud, number, USUAL, MOST), Ok(Vec::new()));
-        }
-        assert_eq!(queue.admit(&loud, 100, USUAL, MOST), Err(Full { ahead: MOST }));
-        // The newest of whoever has most waiting goes.
-        assert_eq!(queue.admit(&quiet, 1000, USUAL, MOST), Ok(vec![99]));
-        assert_eq!((queue.pop(), queue.pop()), (Some((0, USUAL)), Some((1000, USUAL))));
-        assert_eq!(queue.len(), 98);
-    }
-
-    #[test]
-    fn bulk_waits_and_is_never_refused_nor_does_it_keep_others_out() {
-        let bulk = Standing { sheddable: false, ..standing("bulk", Class::Bulk, 1) };
-        let mut queue = Queue::default();
-        for number in 0..1000 {
-            assert_eq!(queue.admit(&bulk, number, USUAL, MOST), Ok(Vec::new()));
-        }
-        assert_eq!(queue.admit(&standing("a", Class::Normal, 1), 1000, USUAL, MOST), Ok(Vec::new()));
-        assert_eq!(queue.pop(), Some((1000, USUAL)));
-    }
-
-    #[test]
-    fn whoever_takes_longer_than_expected_gets_fewer_turns() {
-        let (slow, quick) = (standing("slow", Class::Normal, 1), standing("quick", Class::Normal, 1));
-        let mut queue = Queue::default();
-        let mut counts = [0, 0];
-        for _ in 0..20 {
-            (0..2).for_each(|_| queue.admit(&slow, 0, USUAL, Duration::MAX).map(drop).expect("there is room"));
-            (0..12).for_each(|_| queue.admit(&quick, 1, USUAL, Duration::MAX).map(drop).expect("there is room"));
-        }
-        for _ in 0..110 {
-            let (who, expected) = queue.pop().expect("there are enough jobs");
-            counts[who] += 1;
-            let (standing, took) = if who == 0 { (&slow, USUAL * 10) } else { (&quick, USUAL) };
-            queue.settle(standing, expected, took);
-        }
-        assert_eq!(counts[0] + counts[1], 110);
-        assert!((8..=14).contains(&counts[0]), "{counts:?}");
-    }
-
-    #[test]
-    fn nothing_is_kept_of_those_who_are_gone() {
-        let mut queue = Queue::default();
-        for number in 0..1000 {
-            let tenant = standing(&format!("t{number}"), Class::Normal, 1);
-            assert_eq!(queue.admit(&tenant, number, USUAL, Duration::MAX), Ok(Vec::new()));
-        }
-        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 1000);
-        assert!(queue.classes.iter().all(|lines| lines.of.is_empty() && lines.cost.is_zero()));
-        assert_eq!(queue.pop(), None);
-    }
-}
+mod tests;
