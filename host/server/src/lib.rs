@@ -15,6 +15,7 @@ mod body;
 mod credential;
 mod document;
 mod guard;
+mod heads;
 mod keys;
 pub mod listener;
 mod metrics;

@@ -1,4 +1,4 @@
-//! A connection whose client has to go on taking what it is sent.
+//! A connection whose client has to go on taking what it is sent, and whose heads are watched.
 
 use std::io;
 use std::pin::Pin;
@@ -8,18 +8,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::heads::Heads;
+
 /// A stream that fails when nothing can be written for too long. Bytes that wait are bounded by the kernel's buffer and
 /// hyper's own.
 pub(crate) struct Patient<S> {
     stream: S,
     patience: Duration,
+    heads: Heads,
     /// Made when a write first has to wait: most connections never do.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, patience: Duration) -> Patient<S> {
-        Patient { stream, patience, stuck: None }
+        Patient { stream, patience, heads: Heads::new(), stuck: None }
     }
 
     /// Watches what a write came to.
@@ -43,7 +46,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.heads.watch(&mut buffer.filled_mut()[before..]);
+        polled
     }
 }
 

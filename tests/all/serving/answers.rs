@@ -83,7 +83,13 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
     for headers in [headers, large] {
         assert_eq!(serving.post("/v1/evaluate", &headers, CALL).status, 431);
     }
-    for garbage in ["\x16\x03\x01\x02", "GET / HTTP/9.9\r\n\r\n", "POST /v1/evaluate HTTP/1.1\r\nHost : w\r\n\r\n"] {
+    for garbage in [
+        "GET /v1/generation HTTP/1.1\nHost: localhost\n\n",
+        "GET /v1/generation HTTP/1.1\r\nHost: localhost\r\nA: b\nC: d\r\n\r\n",
+        "\x16\x03\x01\x02",
+        "GET / HTTP/9.9\r\n\r\n",
+        "POST /v1/evaluate HTTP/1.1\r\nHost : w\r\n\r\n",
+    ] {
         let mut stream = connect(serving.address);
         stream.write_all(garbage.as_bytes()).unwrap();
         assert!(read(&mut stream).is_none_or(|answer| answer.status == 400), "{garbage:?}");
