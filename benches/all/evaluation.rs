@@ -1,5 +1,6 @@
 //! What one evaluation costs beyond the guest, and what its record costs.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use weir::{Recorder, Runtime};
@@ -53,6 +54,31 @@ pub(crate) fn over_native(effort: Effort) -> Vec<Figure> {
     let whole = |()| evaluate(&runtime, request(CALL));
     let ratio = compare(effort, |count| timed(vec![(); count], whole), |count| timed(vec![(); count], native));
     vec![Figure::ratio("evaluate_call", &ratio, "the policy's own source in plain Rust, from text to text")]
+}
+
+/// What waiting for a turn costs where nobody waits, polled as an evaluation is.
+pub(crate) fn idle_scheduler(effort: Effort) -> Vec<Figure> {
+    let runtime = one_policy(Recorder::discard());
+    let turn = |()| pollster::block_on(runtime.turn());
+    // A future that is as often polled, and waits for nothing.
+    let yields = |()| {
+        pollster::block_on(async {
+            let mut polled = false;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+    };
+    let ratio = compare(
+        Effort { batch: effort.batch * 50, ..effort },
+        |count| timed(vec![(); count], turn),
+        |count| timed(vec![(); count], yields),
+    );
+    let (ours, other) = ratio.micros;
+    let against = "a future that is polled as often: nanoseconds beyond it, and those of its yield";
+    vec![Figure::new("scheduler_idle_ns", (ours - other) * 1e3, "ns", against).beside("yield_ns", other * 1e3)]
 }
 
 /// An evaluation recorded in a file against one whose record is numbered and forgotten.

@@ -32,7 +32,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 19] = [
+const GROUPS: [Group; 20] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -48,6 +48,7 @@ const GROUPS: [Group; 19] = [
         names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],
         measure: evaluation::over_fresh,
     },
+    Group { names: &["scheduler_idle_ns"], measure: evaluation::idle_scheduler },
     Group { names: &["record_cost"], measure: evaluation::record_cost },
     Group { names: &["selection_10k", "load_10000_ms"], measure: selection::ten_thousand },
     Group {

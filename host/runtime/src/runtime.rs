@@ -264,6 +264,16 @@ impl Runtime {
         self.shared.judge(request, Waiting::Caller, caller).await
     }
 
+    /// Waits for a turn as an evaluation does, and leaves: what the scheduler costs where nobody waits. For the bench.
+    #[doc(hidden)]
+    pub async fn turn(&self) {
+        let caller = Caller { class: Class::Interactive, until: None };
+        // Whoever waits for ever is never refused.
+        if let Ok(slot) = self.shared.schedule.enter(|| self.shared.standing("", &caller), None).await {
+            slot.leave().await;
+        }
+    }
+
     /// As [`Runtime::evaluate`], on the calling thread.
     pub fn evaluate_blocking(&self, request: Request) -> Decision {
         pollster::block_on(self.evaluate(request))
