@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::set::Class;
 
-/// How much more may be ahead of a tenant that has not used more than its share. It cannot have more than one job waiting
-/// so, and most of what is ahead of it was there first.
-const PATIENCE_FOR_FAIR: u32 = 4;
+/// How many times the usual bound may be ahead of a tenant that has not used more than its share, until it has sent so much:
+/// where evaluations are long, the usual bound is one or two of them, and chance would refuse those who hardly ask. Callers
+/// who are less patient are refused for that.
+const BURST: u32 = 10;
 /// Tenants whose use is remembered while they have nothing waiting.
 const REMEMBERED: usize = 10_000;
 /// Of so many turns one goes to the least urgent class that waits.
@@ -48,9 +49,16 @@ struct Line<T> {
     load: Duration,
     /// What its jobs took lately.
     usual: Duration,
+    /// Cost of jobs that it may still have waiting behind more than the usual bound.
+    allowance: Duration,
 }
 
 impl<T> Line<T> {
+    /// Whether it has jobs, or has used more than its share by now.
+    fn is_busy(&self, now: u64) -> bool {
+        !self.jobs.is_empty() || self.finish > now
+    }
+
     /// Where its jobs that may be refused end in virtual time.
     fn end(&self) -> u64 {
         self.start.saturating_add(share(self.load, self.weight))
@@ -123,7 +131,7 @@ impl<T> Queue<T> {
         line.map_or(usual, |line| line.usual)
     }
 
-    /// Lets a job wait where no more than `most` is ahead of it, or four times that for a tenant within its share, or it is not
+    /// Lets a job wait where no more than `most` is ahead of it, or ten times that for a tenant that begins to use its share, or it is not
     /// to be refused, or nothing waits at all. Where too much does, the newest jobs of whoever is furthest beyond its share
     /// go; their tokens come back. `usual` is what a job takes of whose tenant nothing is known.
     ///
@@ -141,18 +149,20 @@ impl<T> Queue<T> {
         loop {
             let ahead = self.ahead(standing.class);
             let lines = &mut self.classes[standing.class as usize];
-            let most =
-                if lines.is_within_share(&standing.tenant) { most.saturating_mul(PATIENCE_FOR_FAIR) } else { most };
+            let long = most.saturating_mul(BURST);
+            let begins = lines.allowance(&standing.tenant, long) >= cost;
+            let most = if begins { long } else { most };
             if !standing.sheddable || ahead + cost <= most || lines.count == 0 {
                 break;
             }
-            match lines.give_way(standing, cost) {
+            match lines.give_way(standing, cost, begins) {
                 Some(evicted) => gone.push(evicted),
                 None => return Err(Full { ahead }),
             }
         }
         let lines = &mut self.classes[standing.class as usize];
-        lines.push(standing, Job { cost, sheddable: standing.sheddable, token });
+        let allowance = lines.allowance(&standing.tenant, most.saturating_mul(BURST)).saturating_sub(cost);
+        lines.push(standing, Job { cost, sheddable: standing.sheddable, token }, allowance);
         Ok(gone)
     }
 
@@ -194,7 +204,7 @@ impl<T> Lines<T> {
         }
     }
 
-    fn push(&mut self, standing: &Standing, job: Job<T>) {
+    fn push(&mut self, standing: &Standing, job: Job<T>, allowance: Duration) {
         let Lines { of, order, loaded, resting, now, weight, .. } = self;
         let tenant = &standing.tenant;
         let line = of.entry(Arc::clone(tenant)).or_insert_with(|| Line {
@@ -204,7 +214,9 @@ impl<T> Lines<T> {
             start: *now,
             load: Duration::ZERO,
             usual: job.cost,
+            allowance,
         });
+        line.allowance = allowance;
         self.cost += job.cost;
         self.count += 1;
         if line.jobs.is_empty() {
@@ -222,9 +234,10 @@ impl<T> Lines<T> {
         line.jobs.push_back(job);
     }
 
-    /// Whether a tenant has nothing waiting, and has not used more than its share.
-    fn is_within_share(&self, tenant: &Arc<str>) -> bool {
-        self.of.get(tenant).is_none_or(|line| line.jobs.is_empty() && line.finish <= self.now)
+    /// What a tenant may still send before it has to be content with the usual bound: `full` where it has not used more than
+    /// its share so far.
+    fn allowance(&self, tenant: &Arc<str>, full: Duration) -> Duration {
+        self.of.get(tenant).filter(|line| line.is_busy(self.now)).map_or(full, |line| line.allowance)
     }
 
     fn pop(&mut self) -> Option<(T, Duration)> {
@@ -247,13 +260,15 @@ impl<T> Lines<T> {
         Some((job.token, job.cost))
     }
 
-    /// Takes the newest job of the line that is furthest beyond its share; none where that is the newcomer's own.
-    fn give_way(&mut self, newcomer: &Standing, cost: Duration) -> Option<T> {
+    /// Takes the newest job of the line that is furthest beyond its share; none where that is the newcomer's own, or where it
+    /// only `begins` to use its share and the newcomer does not.
+    fn give_way(&mut self, newcomer: &Standing, cost: Duration, begins: bool) -> Option<T> {
         let now = self.now;
-        let begins = |line: &Line<T>| if line.jobs.is_empty() { line.finish.max(now) } else { line.end() };
-        let own = self.of.get(&newcomer.tenant).map_or(now, begins).saturating_add(share(cost, newcomer.weight));
+        let starts = |line: &Line<T>| if line.jobs.is_empty() { line.finish.max(now) } else { line.end() };
+        let own = self.of.get(&newcomer.tenant).map_or(now, starts).saturating_add(share(cost, newcomer.weight));
         let (end, tenant) = self.loaded.last().cloned()?;
-        if tenant == newcomer.tenant || end <= own {
+        let spared = !begins && self.of.get(&tenant).is_some_and(|line| line.allowance >= line.usual);
+        if tenant == newcomer.tenant || end <= own || spared {
             return None;
         }
         self.loaded.pop_last();
