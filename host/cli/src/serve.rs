@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Error;
 use weir::{Runtime, Source};
+use weir_server::socket::Socket;
 use weir_server::{Address, ServeError, Server, Settings, TlsSettings};
 
 use crate::eval::executor;
@@ -97,7 +99,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         let interrupt = Interrupt::listen()?;
         let place = Place::take(&state, &folder, &args.audit).await?;
         // Before the set is loaded: clients wait instead of being refused.
-        let server = Server::bind(settings).map_err(failed)?;
+        let sockets = Socket::inherited();
+        let sockets =
+            sockets.map_err(|error| Failed::environment(Error::new(error).context("the sockets of LISTEN_FDS")))?;
+        let server = Server::bind_to(settings, sockets).map_err(failed)?;
         let opened = tokio::select! {
             opened = open(args, folder, &state) => opened?,
             () = interrupt.clone().wait() => return Ok(Exit::Done),
@@ -152,7 +157,7 @@ fn failed(error: ServeError) -> Failed {
         ServeError::Settings(error) => Failed::input(error),
         ServeError::Keys(error) => Failed::input(error).help("`weir key new` makes one"),
         ServeError::Tls(error) => Failed::input(format!("cannot encrypt: {error}")).help("`[tls]` names PEM files"),
-        error @ ServeError::Inherited(_) => Failed::environment(error),
+        error @ ServeError::Unknown(_) => Failed::environment(error),
         error @ ServeError::Listen(..) => Failed::environment(error).help("`--listen ADDRESS` chooses another one"),
     }
 }

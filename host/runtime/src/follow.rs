@@ -200,7 +200,8 @@ impl Follower {
             // Neither a detour nor another try brings back what somebody has rolled back.
             return self.note(None);
         }
-        let overtaken = Overtaken { handle: &self.handle, folder: &folder, next: Cell::new(Instant::now()) };
+        let (next, so) = (Cell::new(Instant::now()), Cell::new(false));
+        let overtaken = Overtaken { handle: &self.handle, folder: &folder, next, so };
         let refused = self.publisher.publish(loaded, known.as_deref(), &|| overtaken.is_so()).err();
         if refused.as_ref().is_some_and(|report| report.overtaken) {
             // The next look has another set before it, so that this one counts as not seen.
@@ -224,6 +225,8 @@ struct Overtaken<'a> {
     folder: &'a Folder<'a>,
     /// Before then the files are not compared again.
     next: Cell<Instant>,
+    /// It stays so: what was begun has been given up by then.
+    so: Cell<bool>,
 }
 
 impl Overtaken<'_> {
@@ -231,7 +234,7 @@ impl Overtaken<'_> {
     fn is_so(&self) -> bool {
         /// A set may have thousands of files: comparing them may take this part of the time.
         const PART: u32 = 20;
-        if self.handle.is_stopped() {
+        if self.so.get() || self.handle.is_stopped() {
             return true;
         }
         let started = Instant::now();
@@ -240,6 +243,7 @@ impl Overtaken<'_> {
         }
         let changed = !self.folder.is_settled(Duration::ZERO);
         self.next.set(Instant::now() + started.elapsed() * PART);
+        self.so.set(changed);
         changed
     }
 }

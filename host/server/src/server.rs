@@ -34,8 +34,8 @@ pub enum ServeError {
     Tls(TlsError),
     /// An address cannot be listened to.
     Listen(Address, io::Error),
-    /// The sockets that were handed over cannot be used.
-    Inherited(io::Error),
+    /// A socket does not tell where it listens.
+    Unknown(io::Error),
 }
 
 impl fmt::Display for ServeError {
@@ -45,7 +45,7 @@ impl fmt::Display for ServeError {
             ServeError::Keys(error) => error.fmt(f),
             ServeError::Tls(error) => write!(f, "cannot encrypt: {error}"),
             ServeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            ServeError::Inherited(error) => write!(f, "cannot use the sockets of LISTEN_FDS: {error}"),
+            ServeError::Unknown(error) => write!(f, "cannot tell where a socket listens: {error}"),
         }
     }
 }
@@ -62,17 +62,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, or takes the sockets a service manager has opened: the first for requests, the second for operators. Must be
-    /// called inside a tokio runtime.
+    /// Listens. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// Settings, keys, certificates or addresses that cannot be used.
     pub fn bind(settings: Settings) -> Result<Server, ServeError> {
+        Server::bind_to(settings, Vec::new())
+    }
+
+    /// As [`Server::bind`], to sockets that are open already, such as [`Socket::inherited`] ones: the first for requests, the
+    /// second for operators. What is missing is opened as the settings say.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_to(settings: Settings, sockets: Vec<Socket>) -> Result<Server, ServeError> {
         let settings = settings.checked().map_err(ServeError::Settings)?;
         let keys = settings.keys.as_deref().map(Keys::open).transpose().map_err(ServeError::Keys)?.map(Arc::new);
         let tls = settings.tls.as_ref().map(Tls::open).transpose().map_err(ServeError::Tls)?.map(Arc::new);
-        let mut inherited = Socket::inherited().map_err(ServeError::Inherited)?.into_iter();
-        let mut listen = |address: &Address| match inherited.next() {
+        let mut sockets = sockets.into_iter();
+        let mut listen = |address: &Address| match sockets.next() {
             Some(socket) => Ok(socket),
             None => Socket::bind(address).map_err(|error| ServeError::Listen(address.clone(), error)),
         };
@@ -81,7 +89,7 @@ impl Server {
         // On this machine nobody listens in, and what watches a server seldom has certificates.
         let admin = admin.map(|admin| if local(&admin) { admin } else { admin.encrypted(tls.clone()) });
         // What was handed over may be another address than the settings say.
-        let place = |socket: &Socket| socket.address().map_err(ServeError::Inherited);
+        let place = |socket: &Socket| socket.address().map_err(ServeError::Unknown);
         let (listen, operators) = (place(&socket)?, admin.as_ref().map(place).transpose()?);
         let settings = Settings { listen, admin: operators, ..settings }.checked().map_err(ServeError::Settings)?;
         Ok(Server { settings: Arc::new(settings), keys, tls, socket, admin })

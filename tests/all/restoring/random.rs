@@ -9,7 +9,16 @@ use crate::hostile::random_config;
 
 /// Calls in all; `.ci/full` asks for ten million.
 fn calls() -> u64 {
-    std::env::var("WEIR_DIFFERENTIAL_CALLS").ok().and_then(|calls| calls.parse().ok()).unwrap_or(2_000)
+    asked("WEIR_DIFFERENTIAL_CALLS").unwrap_or(2_000)
+}
+
+/// The seed before the first one: processes that share the work begin apart.
+fn first_seed() -> u64 {
+    asked("WEIR_DIFFERENTIAL_SEED").unwrap_or(0)
+}
+
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// Equal answers, equal fuel, equal memory: and the host compares the memory after each reset with the image.
@@ -18,7 +27,7 @@ fn random_modules_cannot_tell_a_kept_instance_from_a_fresh_one() {
     const INPUTS: usize = 6;
     // A thousand modules where there is time for them.
     let rounds = (calls() / 1_000).max(14);
-    let (mut done, mut seed) = (0, 0);
+    let (mut done, mut seed) = (0, first_seed());
     while done < calls() {
         seed += 1;
         let mut random = Random(seed);

@@ -269,9 +269,10 @@ fn a_set_that_its_files_no_longer_say_is_given_up() {
     place.replace("set/weir.toml", format!("{SET}\n# Corrected.\n"));
     host.judged_by(2);
     let status = place.json("status set", 0);
-    assert!(status["refused"].is_null() && status["metrics"]["sets"]["refused"] == 0, "{status}");
     assert!(compilers_of(host.pid()).is_empty(), "its compiler was ended");
-    assert_eq!(host.end().code, Some(0));
+    let ended = host.end();
+    assert!(status["refused"].is_null() && status["metrics"]["sets"]["refused"] == 0, "{status} {ended:?}");
+    assert_eq!(ended.code, Some(0));
 }
 
 #[test]
