@@ -15,6 +15,7 @@ use crate::{Place, constant, request};
 
 /// Modules that take turns; the later ones come from the store of machine code.
 const BUILDS: u64 = 8;
+const SETTINGS: &str = "--config server.toml";
 const CLIENTS: usize = 6;
 const BATCH: usize = 20;
 /// Memory that a server may have gained in its last third beyond its second.
@@ -148,7 +149,9 @@ fn a_server_under_mixed_load_that_is_swapped_and_killed_explains_every_answer() 
     let seconds = std::env::var("WEIR_SOAK_SECONDS").map_or(8, |seconds| seconds.parse().unwrap());
     let place = Place::new();
     swap(&place, 1);
-    let running = Running { server: RwLock::new(Server::start(&place, "")), epoch: AtomicU64::new(0) };
+    // Callers are patient, so that a busy machine is no reason to refuse them.
+    place.write("server.toml", "timeout = \"5 s\"\n");
+    let running = Running { server: RwLock::new(Server::start(&place, SETTINGS)), epoch: AtomicU64::new(0) };
     let seen = Mutex::new(Seen::default());
     let began = Instant::now();
     let (half, end) = (began + Duration::from_secs(seconds) / 2, began + Duration::from_secs(seconds));
@@ -165,7 +168,7 @@ fn a_server_under_mixed_load_that_is_swapped_and_killed_explains_every_answer() 
             let mut server = running.server.write().unwrap();
             server.signal("-KILL");
             assert_eq!(server.ended(), None);
-            *server = Server::start(&place, "");
+            *server = Server::start(&place, SETTINGS);
         }
         running.epoch.fetch_add(1, Ordering::SeqCst);
         assert_flat(&swap_until(&place, process(&running), &mut swaps, end));
