@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod budgets;
 mod checks;
 mod following;
 mod hostile;

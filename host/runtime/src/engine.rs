@@ -151,8 +151,10 @@ fn config() -> Config {
         .max_wasm_stack(GUEST_STACK)
         .async_stack_size(FIBER_STACK)
         .wasm_backtrace_max_frames(NonZeroUsize::new(32))
-        // Traps are traced by frame pointers: tables for debuggers would only make machine code longer to load.
-        .native_unwind_info(false);
+        // Traps are traced by frame pointers and name functions: tables for debuggers, and the place in the Wasm of every
+        // instruction, would only make machine code longer to load.
+        .native_unwind_info(false)
+        .generate_address_map(false);
     // Only what a build of wasmtime knows may be switched, so each proposal is named rather than all others negated.
     config
         .wasm_simd(true)

@@ -1,5 +1,6 @@
 //! One request on its way: judged and recorded. Dropped halfway, it still leaves its record.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::future::join;
@@ -9,12 +10,13 @@ use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::generation::Generation;
 use crate::instance::Waiting;
-use crate::judging::{Judging, Ruled, Trace};
+use crate::judging::{Claim, Judging, Ruled, Trace};
 use crate::metrics::Counters;
 use crate::record::{Evidence, PolicyEvidence, Recorder};
 use crate::request::Request;
 use crate::schedule::Slot;
 use crate::set::Isolation;
+use crate::state::State;
 use crate::verdict::Verdict;
 
 /// An evaluation in progress.
@@ -30,12 +32,13 @@ pub(crate) struct Evaluation<'a> {
 impl<'a> Evaluation<'a> {
     pub(crate) fn new(
         generation: &'a Generation,
+        state: &'a Arc<State>,
         recorder: &'a Recorder,
         counters: &'a Counters,
         request: Request,
         waiting: Waiting,
     ) -> Evaluation<'a> {
-        let judging = Judging::new(generation.loaded(), request, waiting);
+        let judging = Judging::new(generation.loaded(), state, request, waiting);
         Evaluation { generation, recorder, counters, judging, recorded: false }
     }
 
@@ -43,30 +46,33 @@ impl<'a> Evaluation<'a> {
     pub(crate) async fn decide(mut self, slot: Slot<'_>) -> Decision {
         self.judging.ask_all().await;
         let checkpoint = self.generation.loaded().checkpoint(self.judging.request.checkpoint());
-        let (decision, body) = self.ruled();
+        let (decision, body, claims) = self.ruled();
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
         let recorded = self.recorder.record(decision, &body, checkpoint, self.counters);
         // In this order: the record is on its way before others have their turn.
-        join(recorded, slot.leave()).await.0
+        let decision = join(recorded, slot.leave()).await.0;
+        // What was taken counts once the decision stands, and before anybody hears of it.
+        claims.into_iter().for_each(|claim| claim.end(decision.effect()));
+        decision
     }
 
     /// What all judgements come to, not yet recorded, and the record to write.
-    fn ruled(&mut self) -> (Decision, Vec<u8>) {
-        let Ruled { ruling, policies, shadow, traces } = self.judging.rule();
+    fn ruled(&mut self) -> (Decision, Vec<u8>, Vec<Claim>) {
+        let Ruled { ruling, policies, shadow, traces, claims } = self.judging.rule();
         traces.iter().filter(|trace| trace.log.dropped > 0).for_each(|trace| {
             self.counters.log_lines_dropped.fetch_add(trace.log.dropped, Relaxed);
         });
         let (request, generation) = (self.judging.request.clone(), self.generation.id());
         let decision = Decision { request, record: None, generation, ruling, policies, shadow };
         let body = self.evidence(&decision, &traces).body(&decision);
-        (decision, body)
+        (decision, body, claims)
     }
 
     fn evidence<'e>(&'e self, decision: &'e Decision, traces: &'e [Trace]) -> Evidence<'e> {
         let mut verdicts = decision.policies.iter().map(|report| report.outcome.as_ref().ok());
         let policies =
-            self.judging.selected.iter().zip(traces).map(|(policy, Trace { given, log })| PolicyEvidence {
+            self.judging.selected.iter().zip(traces).map(|(policy, Trace { given, log, calls })| PolicyEvidence {
                 name: &policy.name,
                 snapshot: policy.variant.note.snapshot,
                 isolation: Some(policy.variant.pool.isolation()).filter(|isolation| *isolation == Isolation::Reuse),
@@ -80,6 +86,7 @@ impl<'a> Evaluation<'a> {
                 },
                 log: &log.lines,
                 log_dropped: log.dropped,
+                host_calls: calls,
             });
         Evidence {
             kind: "decision",
@@ -103,7 +110,7 @@ impl Drop for Evaluation<'_> {
             return;
         }
         self.judging.abandon();
-        let (decision, body) = self.ruled();
+        let (decision, body, _) = self.ruled();
         self.recorder.record_abandoned(&decision, &body, self.counters);
     }
 }

@@ -124,6 +124,8 @@ pub(crate) struct Policy {
     pub(crate) module: Digest,
     pub(crate) config: Digest,
     pub(crate) shadow: bool,
+    /// Whether it may ask counters.
+    pub(crate) counts: bool,
     pub(crate) on_failure: OnFailure,
     pub(crate) reads: Reads,
     /// The same number for all policies of the set with equal `reads`.

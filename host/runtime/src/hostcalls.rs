@@ -1,5 +1,7 @@
 //! What a guest may ask of the host, behind one gate: every call is counted, paid for in fuel, and bounded in size.
 
+mod counters;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use wasmtime::{Caller, Extern, Linker, ResourceLimiter};
 
 use crate::engine::TABLE_ELEMENTS;
 use crate::set::{Grant, Limits};
+use crate::state::{Account, Taken};
 use crate::text::one_line;
 use crate::verdict::{Failure, FailureKind};
 
@@ -32,8 +35,28 @@ pub(crate) struct HostFunction {
 }
 
 /// All host functions of this version.
-pub(crate) const HOST_FUNCTIONS: [HostFunction; 1] =
-    [HostFunction { name: "log", grant: Grant::Log, parameters: &["i32", "i32", "i32"], results: &[] }];
+pub(crate) const HOST_FUNCTIONS: [HostFunction; 5] = [
+    HostFunction { name: "log", grant: Grant::Log, parameters: &["i32", "i32", "i32"], results: &[] },
+    HostFunction {
+        name: "state_take",
+        grant: Grant::State,
+        parameters: &["i32", "i32", "i64", "i64", "i64", "i32"],
+        results: &["i64"],
+    },
+    HostFunction {
+        name: "state_hold",
+        grant: Grant::State,
+        parameters: &["i32", "i32", "i32", "i32", "i64", "i64", "i64", "i32"],
+        results: &["i64"],
+    },
+    HostFunction {
+        name: "state_settle",
+        grant: Grant::State,
+        parameters: &["i32", "i32", "i32", "i32", "i64", "i64", "i32"],
+        results: &["i64"],
+    },
+    HostFunction { name: "state_resets_in_ms", grant: Grant::State, parameters: &[], results: &["i64"] },
+];
 
 /// A line a guest logged, fit for one line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,7 +95,6 @@ impl Log {
 }
 
 /// The host's side of one instance: its bounds, and what it has used of them.
-#[derive(Debug)]
 pub(crate) struct HostSide {
     /// The deadline of this evaluation, for the message of the one that misses it.
     pub(crate) deadline: Duration,
@@ -82,6 +104,10 @@ pub(crate) struct HostSide {
     /// The limit of the last growth that was refused: a guest that traps afterwards ended for want of it.
     pub(crate) growth_refused: Option<String>,
     pub(crate) log: Log,
+    /// What it has asked of the counters.
+    pub(crate) taken: Taken,
+    /// What it was told last of a window's end.
+    resets_in_ms: u64,
 }
 
 impl HostSide {
@@ -93,15 +119,19 @@ impl HostSide {
             calls: 0,
             growth_refused: None,
             log: Log::default(),
+            taken: Taken::default(),
+            resets_in_ms: 0,
         }
     }
 
-    /// Begins another evaluation in the same instance.
-    pub(crate) fn begin(&mut self, deadline: Duration) {
+    /// Begins another evaluation in the same instance, on these counters.
+    pub(crate) fn begin(&mut self, deadline: Duration, account: Option<&Account>) {
         self.deadline = deadline;
         self.calls = 0;
         self.growth_refused = None;
         self.log = Log::default();
+        self.taken = Taken::from(account.cloned());
+        self.resets_in_ms = 0;
     }
 }
 
@@ -127,6 +157,9 @@ impl ResourceLimiter for HostSide {
 pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>) -> wasmtime::Result<()> {
     if grants.contains(&Grant::Log) {
         linker.func_wrap(MODULE, "log", log)?;
+    }
+    if grants.contains(&Grant::State) {
+        counters::link(linker)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::abi::core::{Exports, Guest, Input};
 use crate::engine::{Engine, Running};
 use crate::hostcalls::{self, HostSide, Log};
 use crate::set::{Grant, Limits};
+use crate::state::{Account, Taken};
 use crate::verdict::{Failure, FailureKind};
 
 /// A compiled module with its configuration and bounds: all that an instance is made from.
@@ -71,8 +72,24 @@ impl Deadline {
     }
 }
 
+/// What one policy is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// What it is given of the request.
+    pub(crate) given: &'a [u8],
+    pub(crate) deadline: Deadline,
+    /// Its counters; none where it has none, or is only tried.
+    pub(crate) account: Option<&'a Account>,
+}
+
+impl Question<'_> {
+    /// A question of nobody's: what it takes of counters is taken from nobody.
+    pub(crate) fn trial(given: &[u8], deadline: Deadline) -> Question<'_> {
+        Question { given, deadline, account: None }
+    }
+}
+
 /// What an evaluation came to and what it used.
-#[derive(Debug)]
 pub(crate) struct Run {
     /// The guest's answer, not yet decoded.
     pub(crate) answer: Result<Vec<u8>, Failure>,
@@ -81,12 +98,14 @@ pub(crate) struct Run {
     /// Linear memory at the end, in bytes.
     pub(crate) memory_bytes: u64,
     pub(crate) log: Log,
+    /// What it took of counters, given back unless somebody confirms it.
+    pub(crate) taken: Taken,
 }
 
 impl Run {
     /// A guest that could not even be started, or had no time left.
     fn without_guest(failure: Failure, fuel: u64, log: Log) -> Run {
-        Run { answer: Err(failure), fuel, memory_bytes: 0, log }
+        Run { answer: Err(failure), fuel, memory_bytes: 0, log, taken: Taken::default() }
     }
 
     /// Why an instance did not start, which is all that its run says.
@@ -145,26 +164,27 @@ impl Template {
     }
 
     /// Judges one request in an instance of its own. Dropping the future ends the guest.
-    pub(crate) async fn run(&self, request: &[u8], deadline: Deadline) -> Run {
-        self.run_and_look(request, deadline, |_| ()).await.0
+    pub(crate) async fn run(&self, question: Question<'_>) -> Run {
+        self.run_and_look(question, |_| ()).await.0
     }
 
     /// As [`Template::run`], with a look at the guest when it has judged; none where it never started.
     pub(crate) async fn run_and_look<T>(
         &self,
-        request: &[u8],
-        deadline: Deadline,
+        question: Question<'_>,
         look: impl FnOnce(&mut Guest) -> T,
     ) -> (Run, Option<T>) {
+        let Question { given, deadline, account } = question;
         let _slot = self.slot().await;
         let mut guest = match self.start(deadline).await {
             Ok(guest) => guest,
             Err(run) => return (run, None),
         };
+        guest.store.data_mut().begin(deadline.limit, account);
         let longest = self.limits.output_bytes;
         let said = match self.running {
-            Running::Inline => guest.judge(request, longest, |_| true),
-            Running::Fiber => guest.judge_on_fiber(request, longest, |_| true).await,
+            Running::Inline => guest.judge(given, longest, |_| true),
+            Running::Fiber => guest.judge_on_fiber(given, longest, |_| true).await,
         };
         let answer = said.map(|said| said.expect("a fresh instance takes every input"));
         let run = self.ended(answer, &mut guest);
@@ -178,12 +198,11 @@ impl Template {
     pub(crate) fn ask_inline(
         &self,
         guest: &mut Guest,
-        request: &[u8],
-        deadline: Deadline,
+        question: Question<'_>,
         takes: impl Fn(Input) -> bool,
     ) -> Asked {
-        self.begin(guest, deadline);
-        let said = guest.judge(request, self.limits.output_bytes, takes);
+        self.begin(guest, question);
+        let said = guest.judge(question.given, self.limits.output_bytes, takes);
         self.asked(said, guest)
     }
 
@@ -191,21 +210,20 @@ impl Template {
     pub(crate) async fn ask(
         &self,
         guest: &mut Guest,
-        request: &[u8],
-        deadline: Deadline,
+        question: Question<'_>,
         takes: impl Fn(Input) -> bool,
     ) -> Asked {
         if self.running == Running::Inline {
-            return self.ask_inline(guest, request, deadline, takes);
+            return self.ask_inline(guest, question, takes);
         }
-        self.begin(guest, deadline);
-        let said = guest.judge_on_fiber(request, self.limits.output_bytes, takes).await;
+        self.begin(guest, question);
+        let said = guest.judge_on_fiber(question.given, self.limits.output_bytes, takes).await;
         self.asked(said, guest)
     }
 
     #[inline]
-    fn begin(&self, guest: &mut Guest, deadline: Deadline) {
-        guest.store.data_mut().begin(deadline.limit);
+    fn begin(&self, guest: &mut Guest, Question { deadline, account, .. }: Question<'_>) {
+        guest.store.data_mut().begin(deadline.limit, account);
         guest.store.set_epoch_deadline(Engine::ticks(deadline.limit));
         guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
     }
@@ -255,7 +273,7 @@ impl Template {
         {
             return Err(self.ended(Err(error), &mut guest));
         }
-        guest.store.data_mut().begin(deadline.limit);
+        guest.store.data_mut().begin(deadline.limit, None);
         guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         Ok(guest)
     }
@@ -282,8 +300,9 @@ impl Template {
         // What is left after an exhausted budget is whatever the last basic block could not pay.
         let exhausted = matches!(&answer, Err(failure) if failure.kind == FailureKind::Fuel);
         let fuel = if exhausted { self.limits.fuel } else { self.spent(&guest.store) };
-        let log = std::mem::take(&mut guest.store.data_mut().log);
-        Run { answer, fuel, memory_bytes: guest.memory_bytes(), log }
+        let host = guest.store.data_mut();
+        let (log, taken) = (std::mem::take(&mut host.log), std::mem::take(&mut host.taken));
+        Run { answer, fuel, memory_bytes: guest.memory_bytes(), log, taken }
     }
 
     fn store(&self, deadline: Duration, left: Duration) -> Store<HostSide> {

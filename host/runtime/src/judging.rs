@@ -1,5 +1,6 @@
 //! One request before the policies that apply: selected, run one after the other, combined. Nothing is recorded here.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -11,15 +12,17 @@ use crate::decision::PolicyReport;
 use crate::digest::Digest;
 use crate::generation::{Loaded, Policy};
 use crate::hostcalls::Log;
-use crate::instance::{Deadline, Run, Waiting};
+use crate::instance::{Deadline, Question, Run, Waiting};
 use crate::reads::Reads;
 use crate::request::Request;
 use crate::set::WhenUnbound;
+use crate::state::{Account, State, StateCall, Taken};
 use crate::verdict::{Answer, Effect, Failure, FailureKind, Verdict, decode};
 
 /// A request and what its policies have said so far.
 pub(crate) struct Judging<'a> {
     loaded: &'a Loaded,
+    state: &'a Arc<State>,
     pub(crate) request: Request,
     waiting: Waiting,
     /// The whole request as guests see it, encoded once.
@@ -42,6 +45,7 @@ struct Cut {
 struct Judgement {
     report: PolicyReport,
     trace: Trace,
+    taken: Taken,
 }
 
 /// What a policy leaves for the record beside its report.
@@ -50,6 +54,22 @@ pub(crate) struct Trace {
     /// Digest of what it was given; none where that is the whole request.
     pub(crate) given: Option<Digest>,
     pub(crate) log: Log,
+    /// What it asked of its counters, and what it was told.
+    pub(crate) calls: Vec<StateCall>,
+}
+
+/// What a policy took, until it is known whether the ruling stands.
+pub(crate) struct Claim {
+    taken: Taken,
+    /// What a shadow's own verdict is; none where the ruling says whether it stands.
+    shadow: Option<Effect>,
+}
+
+impl Claim {
+    /// The decision is made.
+    pub(crate) fn end(self, ruling: Effect) {
+        self.taken.end(self.shadow.unwrap_or(ruling) == Effect::Allow);
+    }
 }
 
 /// What all judgements come to.
@@ -59,14 +79,16 @@ pub(crate) struct Ruled {
     pub(crate) shadow: Vec<PolicyReport>,
     /// In the order of the selected policies.
     pub(crate) traces: Vec<Trace>,
+    /// Of the policies that have answered; what the others took is given back.
+    pub(crate) claims: Vec<Claim>,
 }
 
 impl<'a> Judging<'a> {
-    pub(crate) fn new(loaded: &'a Loaded, request: Request, waiting: Waiting) -> Judging<'a> {
+    pub(crate) fn new(loaded: &'a Loaded, state: &'a Arc<State>, request: Request, waiting: Waiting) -> Judging<'a> {
         let case = loaded.case(&request);
         let (selected, encoded) = (loaded.select(&case), Reads::default().cut(&case));
         let judged = Vec::with_capacity(selected.len());
-        Judging { loaded, request, waiting, encoded, cuts: Vec::new(), selected, judged }
+        Judging { loaded, state, request, waiting, encoded, cuts: Vec::new(), selected, judged }
     }
 
     /// Runs every selected policy, one after the other.
@@ -85,16 +107,22 @@ impl<'a> Judging<'a> {
         for position in self.judged.len()..self.selected.len() {
             let outcome = Err(Failure::new(FailureKind::Cancelled, "the caller went away"));
             let report = self.report(self.selected[position], outcome, 0, 0, 0.0);
-            self.judged.push(Judgement { report, trace: Trace::default() });
+            self.judged.push(Judgement { report, trace: Trace::default(), taken: Taken::default() });
         }
     }
 
     /// Combines what was said.
     pub(crate) fn rule(&mut self) -> Ruled {
         let judged = std::mem::take(&mut self.judged);
-        let (reports, traces): (Vec<_>, Vec<_>) =
-            judged.into_iter().map(|judgement| (judgement.report, judgement.trace)).unzip();
-        let (shadow, policies): (Vec<_>, Vec<_>) = reports.into_iter().partition(|report| report.shadow);
+        let mut traces = Vec::with_capacity(judged.len());
+        let (mut policies, mut shadow, mut claims) = (Vec::with_capacity(judged.len()), Vec::new(), Vec::new());
+        for Judgement { report, trace, taken } in judged {
+            if !taken.is_empty() && report.outcome.is_ok() {
+                claims.push(Claim { taken, shadow: report.shadow.then_some(report.counted_as) });
+            }
+            if report.shadow { &mut shadow } else { &mut policies }.push(report);
+            traces.push(trace);
+        }
         let unbound = match self.loaded.checkpoint(self.request.checkpoint()).when_unbound {
             WhenUnbound::Deny => Effect::Deny,
             WhenUnbound::Allow => Effect::Allow,
@@ -103,7 +131,7 @@ impl<'a> Judging<'a> {
             .iter()
             .map(|report| Judged { policy: &report.name, outcome: &report.outcome, counted_as: report.counted_as })
             .collect();
-        Ruled { ruling: combine(&judged, unbound), policies, shadow, traces }
+        Ruled { ruling: combine(&judged, unbound), policies, shadow, traces, claims }
     }
 
     /// Encodes what a policy is given, where no policy before was given the same.
@@ -121,11 +149,19 @@ impl<'a> Judging<'a> {
         let pool = &policy.variant.pool;
         let started = *clock;
         let deadline = Deadline::since(started, pool.template().limits(), self.waiting);
-        let Run { answer, fuel, memory_bytes, log } = pool.run(input, deadline).await;
+        let account = policy.counts.then(|| self.account(policy));
+        let question = Question { given: input, deadline, account: account.as_ref() };
+        let Run { answer, fuel, memory_bytes, log, mut taken } = pool.run(question).await;
         let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
         *clock = Instant::now();
         let micros = (*clock - started).as_nanos() as f64 / 1e3;
-        Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace: Trace { given, log } }
+        let trace = Trace { given, log, calls: taken.calls() };
+        Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace, taken }
+    }
+
+    fn account(&self, policy: &Policy) -> Account {
+        let now = u64::try_from(self.request.time().as_millisecond()).unwrap_or(0);
+        Account::new(self.state, &policy.name, self.request.tenant(), policy.shadow, now)
     }
 
     fn report(

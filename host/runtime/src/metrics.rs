@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::decision::{Decision, PolicyReport};
 use crate::pool::InstanceMetrics;
 use crate::schedule::ScheduleMetrics;
+use crate::state::StateMetrics;
 use crate::verdict::{Effect, FailureKind};
 
 /// A reading of the counters since the host was opened.
@@ -37,6 +38,8 @@ pub struct Metrics {
     pub instances: InstanceMetrics,
     /// Who had to wait for a core.
     pub schedule: ScheduleMetrics,
+    /// What policies have taken of their counters.
+    pub state: StateMetrics,
 }
 
 /// What has become of the sets a host was given.

@@ -27,7 +27,7 @@ pub use self::keeper::InstanceMetrics;
 pub(crate) use self::keeper::Keeper;
 use crate::abi::core::Guest;
 use crate::cores::PerCore;
-use crate::instance::{Asked, Deadline, Run, Stop, Template, Waiting};
+use crate::instance::{Asked, Deadline, Question, Run, Stop, Template, Waiting};
 use crate::poison;
 use crate::restore::{Kept, Layout, differing, pages_of};
 use crate::set::Isolation;
@@ -115,40 +115,40 @@ impl Pool {
     }
 
     /// Judges one request. Dropping the future ends the guest.
-    pub(crate) async fn run(&self, request: &[u8], deadline: Deadline) -> Run {
+    pub(crate) async fn run(&self, question: Question<'_>) -> Run {
         // What waits has a future of its own on the heap: whoever polls this one moves nothing but the answer.
-        match self.run_at_once(request, deadline) {
+        match self.run_at_once(question) {
             Ok(run) => run,
-            Err(rest) => Box::pin(self.run_rest(rest, request, deadline)).await,
+            Err(rest) => Box::pin(self.run_rest(rest, question)).await,
         }
     }
 
     /// The usual way: an instance is ready, and its call needs no stack of its own.
-    fn run_at_once(&self, request: &[u8], deadline: Deadline) -> Result<Run, Rest<'_>> {
-        let mut lease = self.lease(request.len(), deadline)?;
+    fn run_at_once(&self, question: Question<'_>) -> Result<Run, Rest<'_>> {
+        let mut lease = self.lease(question.given.len(), question.deadline)?;
         if self.template.is_fiber() {
             return Err(Rest::Ask(lease));
         }
-        match lease.ask_inline(request, deadline) {
+        match lease.ask_inline(question) {
             Asked::Answered(run) => Ok(run),
             Asked::Stopped(stop) => Err(Rest::Repeat(lease, stop)),
         }
     }
 
     #[cold]
-    async fn run_rest(&self, rest: Rest<'_>, request: &[u8], deadline: Deadline) -> Run {
+    async fn run_rest(&self, rest: Rest<'_>, question: Question<'_>) -> Run {
         let mut lease = match rest {
-            Rest::Repeat(lease, stop) => return lease.repeat(stop, request, deadline).await,
-            Rest::Fresh => return self.template.run(request, deadline).await,
+            Rest::Repeat(lease, stop) => return lease.repeat(stop, question).await,
+            Rest::Fresh => return self.template.run(question).await,
             Rest::Ask(lease) => lease,
-            Rest::Start(place) => match self.cold(place, deadline).await {
+            Rest::Start(place) => match self.cold(place, question.deadline).await {
                 Some(lease) => lease,
-                None => return self.template.run(request, deadline).await,
+                None => return self.template.run(question).await,
             },
         };
-        match lease.ask(request, deadline).await {
+        match lease.ask(question).await {
             Asked::Answered(run) => run,
-            Asked::Stopped(stop) => lease.repeat(stop, request, deadline).await,
+            Asked::Stopped(stop) => lease.repeat(stop, question).await,
         }
     }
 
@@ -233,11 +233,14 @@ impl Pool {
         true
     }
 
-    /// Begins to keep instances, and makes the first ones: one for each core, or one for all where the budget is short.
+    /// Begins to keep instances, and makes the first one, for whoever asks first; the keeper makes those of the other cores,
+    /// where the budget is not short.
     pub(crate) fn warm(&self) {
         self.wake();
-        let each = self.keeper.budget().spares(self.shards.len());
-        (0..if each { self.shards.len() } else { 1 }).for_each(|place| self.fill(place));
+        self.fill(0);
+        if self.keeper.budget().spares(self.shards.len()) {
+            (1..self.shards.len()).for_each(|place| self.keeper.refill(Weak::clone(&self.me), place));
+        }
     }
 
     /// Begins to keep instances.
@@ -331,27 +334,27 @@ struct Lease<'a> {
 
 impl Lease<'_> {
     #[inline]
-    fn ask_inline(&mut self, request: &[u8], deadline: Deadline) -> Asked {
+    fn ask_inline(&mut self, question: Question<'_>) -> Asked {
         let (template, instance) = self.parts();
         let asked = match &mut instance.guest {
             Held::Restored(kept) => {
                 let (guest, layout) = kept.parts();
-                template.ask_inline(guest, request, deadline, |input| layout.takes(input))
+                template.ask_inline(guest, question, |input| layout.takes(input))
             }
-            Held::Reused(guest) => template.ask_inline(guest, request, deadline, |_| true),
+            Held::Reused(guest) => template.ask_inline(guest, question, |_| true),
         };
         self.see(&asked);
         asked
     }
 
-    async fn ask(&mut self, request: &[u8], deadline: Deadline) -> Asked {
+    async fn ask(&mut self, question: Question<'_>) -> Asked {
         let (template, instance) = self.parts();
         let asked = match &mut instance.guest {
             Held::Restored(kept) => {
                 let (guest, layout) = kept.parts();
-                template.ask(guest, request, deadline, |input| layout.takes(input)).await
+                template.ask(guest, question, |input| layout.takes(input)).await
             }
-            Held::Reused(guest) => template.ask(guest, request, deadline, |_| true).await,
+            Held::Reused(guest) => template.ask(guest, question, |_| true).await,
         };
         self.see(&asked);
         asked
@@ -371,25 +374,30 @@ impl Lease<'_> {
 
     /// Judges again in a fresh instance, as if there had been no first time, and learns the pages it writes.
     /// A reused instance knows what nobody can repeat: what it said stands.
-    async fn repeat(mut self, stop: Box<Stop>, request: &[u8], deadline: Deadline) -> Run {
+    async fn repeat(mut self, stop: Box<Stop>, question: Question<'_>) -> Run {
         let Pool { template, keeper, .. } = self.pool;
         let instance = self.instance.as_deref_mut().expect("a lease has its instance until it ends");
-        let kept = match (&mut instance.guest, stop.said) {
-            (Held::Restored(kept), _) => kept,
-            (Held::Reused(_), Some(run)) => return run,
-            (Held::Reused(_), None) => return template.run(request, deadline).await,
+        let Stop { said, at } = *stop;
+        let kept = match &mut instance.guest {
+            Held::Restored(kept) => kept,
+            Held::Reused(_) => match said {
+                Some(run) => return run,
+                None => return template.run(question).await,
+            },
         };
+        // What it took the first time is given back before it asks again.
+        drop(said);
         keeper.counts.repeated.fetch_add(1, Ordering::Relaxed);
         if kept.has_grown() {
-            return template.run(request, deadline).await;
+            return template.run(question).await;
         }
         // Its open pages are put back and the others never changed: this is the image.
         kept.put_back();
         let look = |guest: &mut Guest| differing(guest.memory(), kept.memory());
-        let (run, pages) = template.run_and_look(request, deadline, look).await;
+        let (run, pages) = template.run_and_look(question, look).await;
         if let Some(mut pages) = pages.flatten().filter(|_| run.answer.is_ok()) {
             // A page that is written what it holds does not differ.
-            pages.extend(stop.at.into_iter().flat_map(|span| pages_of(&span)));
+            pages.extend(at.into_iter().flat_map(|span| pages_of(&span)));
             self.learned = self.pool.learn(&pages, kept.memory());
         }
         run

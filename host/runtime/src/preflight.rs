@@ -212,6 +212,7 @@ impl<'a> Workbench<'a> {
                 module: facts.digest,
                 config: digest,
                 shadow: binding.mode == Mode::Shadow,
+                counts: binding.grants.contains(&Grant::State),
                 on_failure: binding.on_failure.clone(),
                 reads: manifest.reads.clone(),
                 reading: 0,

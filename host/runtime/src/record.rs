@@ -19,6 +19,7 @@ use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::{Counters, RecordMetrics};
 use crate::set::{Checkpoint, Isolation, WhenRecordFails};
+use crate::state::StateCall;
 use crate::verdict::{Effect, Verdict};
 
 /// Where records go.
@@ -199,6 +200,9 @@ pub(crate) struct PolicyEvidence<'a> {
     pub(crate) log: &'a [LogLine],
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) log_dropped: u64,
+    /// What it asked of its counters and was told, in order: with this a replay needs none.
+    #[serde(skip_serializing_if = "<[StateCall]>::is_empty")]
+    pub(crate) host_calls: &'a [StateCall],
 }
 
 fn is_zero(count: &u64) -> bool {

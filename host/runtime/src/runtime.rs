@@ -31,6 +31,7 @@ use crate::report::Report;
 use crate::request::Request;
 use crate::schedule::{Refusal, Schedule, Standing};
 use crate::set::Class;
+use crate::state::State;
 use crate::watcher::{Patience, WatchState};
 
 /// Instances kept ready where nobody says how many.
@@ -111,7 +112,9 @@ impl Builder {
 
     /// A folder where it is written down what is in force, so that a restart comes back with it: under the same number where
     /// nothing has changed, with the policies of a rollback, or with the last good set where the files are no good set any
-    /// more ([`Runtime::refused`] tells). Made if it is missing, for its owner alone; for one host at a time. Default: none.
+    /// more ([`Runtime::refused`] tells). It also keeps what policies have taken of their budgets: a host that is killed
+    /// forgets nothing of it, a machine that loses its power at most the last tenth of a second. Made if it is missing, for
+    /// its owner alone; for one host at a time. Default: none, and budgets begin anew with each start.
     pub fn state(self, folder: impl Into<PathBuf>) -> Builder {
         Builder { state: Some(folder.into()), ..self }
     }
@@ -137,22 +140,23 @@ impl Builder {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
         let Builder { compiler, store, state, patience, ready, .. } = self;
         let recorded = recorder.last_generation();
-        let (publisher, beginning, source) = in_thread(move || {
+        let (publisher, beginning, source, state) = in_thread(move || {
             let workshop = workshop(compiler, store.as_deref(), ready.unwrap_or(READY))?;
-            let history =
-                state.as_deref().map(|state| History::open(state, source.folder())).transpose().map_err(|error| {
-                    OpenError::Store(format!(
-                        "cannot write down what is in force in `{}`: {error}",
-                        state.unwrap_or_default().display()
-                    ))
-                })?;
+            let (history, state) = match &state {
+                Some(folder) => {
+                    let (history, state) = remembered(folder, &source)?;
+                    (Some(history), state)
+                }
+                None => (None, Arc::new(State::volatile())),
+            };
             let (publisher, beginning) = Publisher::open(workshop, load(&source), history, recorded)?;
-            Ok::<_, OpenError>((publisher, beginning, source))
+            Ok::<_, OpenError>((publisher, beginning, source, state))
         })
         .await?;
         let shared = Shared {
             publisher: Arc::new(publisher),
             schedule: Schedule::new(),
+            state,
             recorder,
             counters: PerCore::new(|_| Counters::default()),
             source,
@@ -163,6 +167,15 @@ impl Builder {
         let (bulk, drained) = mpsc::channel();
         Ok(Runtime { shared: Arc::new(shared), bulk, drained: Mutex::new(drained) })
     }
+}
+
+/// What a host left in its folder when it ended.
+fn remembered(folder: &Path, source: &Source) -> Result<(History, Arc<State>), OpenError> {
+    let refused =
+        |what: &str, error| OpenError::Store(format!("cannot write down {what} in `{}`: {error}", folder.display()));
+    let history = History::open(folder, source.folder()).map_err(|error| refused("what is in force", error))?;
+    let state = State::open(folder).map_err(|error| refused("what policies take", error))?;
+    Ok((history, state))
 }
 
 /// A host: a policy set in force, and everything needed to judge by it.
@@ -178,6 +191,8 @@ pub struct Runtime {
 struct Shared {
     publisher: Arc<Publisher>,
     schedule: Arc<Schedule>,
+    /// What policies have taken, whatever generation is in force.
+    state: Arc<State>,
     recorder: Recorder,
     counters: PerCore<Counters>,
     /// What the host was opened with, and what it said then.
@@ -204,7 +219,9 @@ impl Shared {
         let request = queued.request.take().expect("it is there until its turn");
         let slot = slot?;
         let generation = self.publisher.current();
-        Ok(Evaluation::new(&generation, &self.recorder, self.counters.own(), request, waiting).decide(slot).await)
+        Ok(Evaluation::new(&generation, &self.state, &self.recorder, self.counters.own(), request, waiting)
+            .decide(slot)
+            .await)
     }
 
     fn standing(&self, tenant: &str, caller: &Caller) -> Standing {
@@ -235,7 +252,14 @@ impl Drop for Queued<'_> {
         let Queued { shared, request, waiting } = self;
         if let Some(request) = request.take() {
             let generation = shared.publisher.current();
-            drop(Evaluation::new(&generation, &shared.recorder, shared.counters.own(), request, *waiting));
+            drop(Evaluation::new(
+                &generation,
+                &shared.state,
+                &shared.recorder,
+                shared.counters.own(),
+                request,
+                *waiting,
+            ));
         }
     }
 }
@@ -396,7 +420,7 @@ impl Runtime {
 
     /// What this host has done since it was opened.
     pub fn metrics(&self) -> Metrics {
-        let Shared { publisher, schedule, recorder, counters, followed, .. } = &*self.shared;
+        let Shared { publisher, schedule, state, recorder, counters, followed, .. } = &*self.shared;
         let degraded = |following: Following| following.watch != WatchState::Watching;
         let sets = SetMetrics { watch_degraded: followed.read().is_some_and(degraded), ..publisher.metrics() };
         Metrics {
@@ -404,6 +428,7 @@ impl Runtime {
             sets,
             instances: publisher.instances(),
             schedule: schedule.metrics(),
+            state: state.metrics(),
             ..Counters::sum(counters.iter())
         }
     }
@@ -424,6 +449,7 @@ impl Runtime {
             let _ = drained.recv_timeout(grace);
             // What cannot be written now was answered by `when_record_fails` when it happened.
             let _ = shared.recorder.flush();
+            let _ = shared.state.sync();
         };
         in_thread(end).await;
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::compiler::Compiler;
 use crate::generation::{Loaded, Policy};
-use crate::instance::{Deadline, Run, Waiting};
+use crate::instance::{Deadline, Question, Run, Waiting};
 use crate::loader::{Source, load};
 use crate::plan::Plan;
 use crate::pool::InstanceMetrics;
@@ -84,7 +84,7 @@ impl Trial {
     pub fn call(&self, policy: usize, given: &[u8]) -> Called {
         let pool = &self.policy(policy).variant.pool;
         let deadline = Deadline::begin(pool.template().limits(), Waiting::Nobody);
-        let mut run = pin!(pool.run(given, deadline));
+        let mut run = pin!(pool.run(Question::trial(given, deadline)));
         // A call that runs inline is over when it has been polled once.
         let run = match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(run) => run,

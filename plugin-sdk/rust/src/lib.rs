@@ -6,12 +6,14 @@
 //! - [`Request`] and what it holds: what a policy is asked.
 //! - [`Verdict`] and what it holds: what a policy answers.
 //! - [`log`]: lines for the operator, for policies that were granted it.
+//! - [`state`]: budgets that outlive an evaluation, for policies that were granted it.
 
 mod policy;
 mod request;
 mod verdict;
 
 pub mod log;
+pub mod state;
 
 #[doc(hidden)]
 pub mod abi;

@@ -7,6 +7,8 @@
 //! `request` and `effect` must be there; `decided_by` names exactly the policies that decide, `findings` codes that must be
 //! among those found. The whole set judges, as it would a caller's request, and nothing is recorded.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,6 +19,7 @@ use crate::judging::Judging;
 use crate::loader::Cases;
 use crate::report::{Report, SetError};
 use crate::request::{Request, RequestLimits};
+use crate::state::State;
 use crate::text::{harmless, quoted};
 
 /// Most cases of a set: all are judged before it comes into force.
@@ -66,7 +69,9 @@ async fn judge_one(loaded: &Loaded, line: &[u8]) -> Result<(), String> {
     }
     let request = Request::parse_within(case.request.get().as_bytes(), &RequestLimits::default())
         .map_err(|error| format!("`request` is no request: {error}"))?;
-    let mut judging = Judging::new(loaded, request, Waiting::Nobody);
+    // Whatever cases before it took, and in whatever order they stand.
+    let state = Arc::new(State::volatile());
+    let mut judging = Judging::new(loaded, &state, request, Waiting::Nobody);
     judging.ask_all().await;
     let ruled = judging.rule();
     let wrong = case.differs(&ruled.ruling);

@@ -6,7 +6,7 @@ use crate::loader::Bundle;
 use crate::manifest::Manifest;
 use crate::report::{LoadError, Report, SetError};
 use crate::schema::ConfigSchema;
-use crate::set::{Binding, Grant, is_checkpoint_name};
+use crate::set::{Binding, is_checkpoint_name};
 use crate::text::{one_line, quoted};
 
 /// Everything that can be checked without compiling.
@@ -24,9 +24,6 @@ pub(super) fn check(
         |message: String, help: Option<String>| report.load.push(LoadError { policy: policy(), message, help });
     let problems = abi::core::check(facts, |grant| binding.grants.contains(&grant));
     problems.into_iter().for_each(|(message, help)| refuse(message, help));
-    if binding.grants.contains(&Grant::State) {
-        refuse("the capability `state` is not known by this version".to_owned(), None);
-    }
     let granted = |wanted: &&String| binding.grants.iter().any(|grant| grant.as_str() == *wanted);
     for wanted in manifest.grants.iter().filter(|wanted| !granted(wanted)).take(EXAMPLES).map(|wanted| quoted(wanted))
     {

@@ -20,7 +20,7 @@ use super::shelf::Shelf;
 use crate::compiled::{Blank, MachineCode};
 use crate::digest::Digest;
 use crate::inspect::{Inspection, validate};
-use crate::instance::{Asked, Deadline, Run, Template, Waiting};
+use crate::instance::{Asked, Deadline, Question, Run, Template, Waiting};
 use crate::manifest::Manifest;
 use crate::request::{Request, RequestLimits};
 use crate::restore::{self, Kept, Layout, pages_of};
@@ -159,7 +159,7 @@ impl Order<'_> {
         let _slot = plain.slot().await;
         let mut guest = plain.start(begin()).await.map_err(failure)?;
         for (index, sample) in samples.iter().enumerate() {
-            let asked = plain.ask(&mut guest, &sample.given, begin(), |_| true).await;
+            let asked = plain.ask(&mut guest, Question::trial(&sample.given, begin()), |_| true).await;
             if !matches!(asked, Asked::Answered(Run { answer: Ok(_), .. })) {
                 drop(guest);
                 let mut guest = plain.start(begin()).await.map_err(failure)?;
@@ -226,10 +226,11 @@ impl Order<'_> {
         let mut kept =
             Kept::new(guest, Arc::clone(layout)).map_err(|error| format!("pages cannot be protected: {error}"))?;
         let (guest, layout) = kept.parts();
-        let stopped_at = match template.ask(guest, request, deadline, |input| layout.takes(input)).await {
-            Asked::Stopped(stop) => stop.at,
-            Asked::Answered(_) => None,
-        };
+        let stopped_at =
+            match template.ask(guest, Question::trial(request, deadline), |input| layout.takes(input)).await {
+                Asked::Stopped(stop) => stop.at,
+                Asked::Answered(_) => None,
+            };
         Ok(stopped_at.map(|span| pages_of(&span).collect()))
     }
 

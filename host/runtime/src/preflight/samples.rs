@@ -1,6 +1,6 @@
 //! Whether a policy can do its work: it has to judge its own samples within its limits.
 
-use crate::instance::{Deadline, Template, Waiting};
+use crate::instance::{Deadline, Question, Template, Waiting};
 use crate::manifest::Manifest;
 use crate::request::{Request, RequestLimits};
 use crate::system::Case;
@@ -42,7 +42,7 @@ impl Said {
 pub(super) async fn judge(template: &Template, manifest: &Manifest, samples: &[Sample]) -> Result<Said, String> {
     let mut said = Said { verdicts: Vec::with_capacity(samples.len()), fuel: 0 };
     for (index, Sample { request, given }) in samples.iter().enumerate() {
-        let run = template.run(given, Deadline::begin(template.limits(), Waiting::Nobody)).await;
+        let run = template.run(Question::trial(given, Deadline::begin(template.limits(), Waiting::Nobody))).await;
         said.fuel = said.fuel.max(run.fuel);
         let judged = run.answer.map_err(|failure| failure.to_string()).and_then(|answer| {
             verdict::decode(&answer, request.root(), |at| manifest.reads.may_edit(at))

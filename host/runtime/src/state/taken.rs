@@ -1,0 +1,184 @@
+//! What one evaluation of one policy has asked of the counters. Unless it is confirmed, it is as if it had never asked.
+
+use serde::Serialize;
+
+use super::counter::{Answer, Reservation, Window};
+use super::{Account, CounterName, Full, ToConfirm, hash};
+
+/// A host call and its answer, for the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct StateCall {
+    call: &'static str,
+    key: String,
+    /// Name of the estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    amount: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    window_ms: u64,
+    window: &'static str,
+    granted: bool,
+    used: u64,
+    resets_in_ms: u64,
+}
+
+impl StateCall {
+    fn new(
+        call: &'static str,
+        key: &str,
+        Amount { amount, window }: Amount,
+        Answer { granted, used, resets_in_ms }: Answer,
+        limit: Option<u64>,
+        name: Option<&str>,
+    ) -> StateCall {
+        StateCall {
+            call,
+            key: key.to_owned(),
+            name: name.map(str::to_owned),
+            amount,
+            limit,
+            window_ms: window.millis(),
+            window: window.kind().as_str(),
+            granted,
+            used,
+            resets_in_ms,
+        }
+    }
+}
+
+/// How much, and over what time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount {
+    pub(crate) amount: u64,
+    pub(crate) window: Window,
+}
+
+/// What was asked for and is neither confirmed nor given back.
+#[derive(Default)]
+pub(crate) struct Taken {
+    account: Option<Account>,
+    reserved: Vec<(CounterName, Reserved)>,
+    calls: Vec<StateCall>,
+}
+
+enum Reserved {
+    Take(Reservation),
+    Hold(Reservation, u64),
+    Settle(u64, u64),
+}
+
+/// Why nothing could be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StateError {
+    Full,
+    /// What was taken before could not be written down.
+    Failing,
+}
+
+impl std::fmt::Display for StateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            StateError::Full => "the host keeps as many counters as it may, and all of them still count",
+            StateError::Failing => "the host cannot write down what is taken",
+        })
+    }
+}
+
+impl From<Full> for StateError {
+    fn from(_: Full) -> StateError {
+        StateError::Full
+    }
+}
+
+impl Taken {
+    /// On these counters; without any on some that nobody else has.
+    pub(crate) fn from(account: Option<Account>) -> Taken {
+        Taken { account, reserved: Vec::new(), calls: Vec::new() }
+    }
+
+    /// Takes an amount where it fits below the limit; under a name it is an estimate that may be settled.
+    pub(crate) fn take(
+        &mut self,
+        key: &str,
+        wanted: Amount,
+        limit: u64,
+        name: Option<&str>,
+    ) -> Result<Answer, StateError> {
+        let Amount { window, amount } = wanted;
+        let account = self.account()?;
+        let (answer, reservation) = account.take(key, window, amount, limit)?;
+        let counter = account.name(account.owner, key, window);
+        if let Some(reservation) = reservation {
+            let reserved = match name {
+                Some(name) => Reserved::Hold(reservation, short(name)),
+                None => Reserved::Take(reservation),
+            };
+            self.reserved.push((counter, reserved));
+        }
+        let call = if name.is_some() { "state_hold" } else { "state_take" };
+        self.calls.push(StateCall::new(call, key, wanted, answer, Some(limit), name));
+        Ok(answer)
+    }
+
+    /// Says what an estimate came to. It is a fact: it stands whatever the ruling, unless the policy itself fails.
+    pub(crate) fn settle(&mut self, key: &str, wanted: Amount, name: &str) -> Result<Answer, StateError> {
+        let Amount { window, amount } = wanted;
+        let (account, held) = (self.account()?, short(name));
+        let answer = account.with(key, window, |counter, now| counter.would_settle(now, held, amount))?;
+        let counter = account.name(account.owner, key, window);
+        self.reserved.push((counter, Reserved::Settle(held, amount)));
+        self.calls.push(StateCall::new("state_settle", key, wanted, answer, None, Some(name)));
+        Ok(answer)
+    }
+
+    /// What was asked and answered, in order; told once.
+    pub(crate) fn calls(&mut self) -> Vec<StateCall> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Whether there is nothing to confirm or give back.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reserved.is_empty()
+    }
+
+    /// The policy has answered: what it said of facts stands, and what it took where `allowed`.
+    pub(crate) fn end(mut self, allowed: bool) {
+        let Some(account) = self.account.take() else { return };
+        let mut refunds = Vec::new();
+        let mut changes = self.reserved.drain(..).filter_map(|(name, reserved)| match reserved {
+            Reserved::Settle(held, amount) => Some((name, ToConfirm::Settle(held, amount))),
+            Reserved::Take(reservation) | Reserved::Hold(reservation, _) if !allowed => {
+                refunds.push((name, reservation));
+                None
+            }
+            Reserved::Take(reservation) => Some((name, ToConfirm::Take(reservation))),
+            Reserved::Hold(reservation, held) => Some((name, ToConfirm::Hold(reservation, held))),
+        });
+        account.confirm(&mut changes);
+        drop(changes);
+        refunds.iter().for_each(|(name, reservation)| account.refund(name, *reservation));
+    }
+
+    fn account(&mut self) -> Result<Account, StateError> {
+        let account = self.account.get_or_insert_with(Account::alone);
+        if account.is_failing() { Err(StateError::Failing) } else { Ok(account.clone()) }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(account) = &self.account else { return };
+        for (name, reserved) in self.reserved.drain(..) {
+            if let Reserved::Take(reservation) | Reserved::Hold(reservation, _) = reserved {
+                account.refund(&name, reservation);
+            }
+        }
+    }
+}
+
+/// Names of estimates are compared by hash: a counter may keep thousands.
+fn short(name: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = hash(&[name.as_bytes()]);
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
