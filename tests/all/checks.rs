@@ -29,7 +29,7 @@ fn everything_wrong_with_a_module_is_told_at_once() {
         "export `weir_evaluate` is global, expected func (i32, i32) -> i64",
         "unknown import `wasi_snapshot_preview1.fd_write`",
         "import `weir.log` is func (i32, i32), expected func (i32, i32, i32)",
-        "unknown import `weir.state_take`",
+        "import `weir.state_take` is func (i32, i32) -> i64, expected func (i32, i32, i64, i64, i64, i32) -> i64",
     ] {
         assert!(report.contains(line), "`{line}` is not in:\n{report}");
     }

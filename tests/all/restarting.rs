@@ -120,9 +120,12 @@ fn spoiled_notes_and_code_cost_time_and_nothing_else() {
     assert_eq!(now(&place.start()).2, 0);
 }
 
-/// Changes a byte in the middle of every file but the key.
+/// Changes a byte in the middle of every file but the key, and but what was taken of budgets, which cannot be made anew.
 fn spoil(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.file_name().is_some_and(|name| name == "counters") {
+            continue;
+        }
         if entry.is_dir() {
             spoil(&entry);
         } else if entry.file_name().is_some_and(|name| name != "key") {

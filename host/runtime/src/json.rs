@@ -223,10 +223,14 @@ impl<'a> Places<'a> {
         Some(value)
     }
 
-    /// The text at a pointer; none where something else or nothing stands there.
+    /// The text at a pointer, or the digits of the number; none where something else or nothing stands there.
     pub(crate) fn text(&mut self, pointer: &str) -> Option<&str> {
-        let value = self.at(pointer).filter(|value| value.kind() == Kind::Text)?;
-        Some(self.texts.entry(value.index).or_insert_with(|| unescape(value.raw())))
+        let value = self.at(pointer)?;
+        match value.kind() {
+            Kind::Number => Some(value.raw()),
+            Kind::Text => Some(self.texts.entry(value.index).or_insert_with(|| unescape(value.raw()))),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::combine::{MergedEdit, MergedObligation};
 use crate::decision::Decision;
-use crate::json::{Places, Value, write_text};
+use crate::json::{Document, Kind, Places, Value, write_text};
 use crate::verdict::Effect;
 
 /// One part of a request's content.
@@ -102,7 +102,8 @@ fn edited(root: Value<'_>, edits: &[MergedEdit]) -> String {
     // INVARIANT: merged edits are sorted by place and do not overlap.
     for same_place in edits.chunk_by(|a, b| a.edit.at == b.edit.at) {
         let at = &same_place[0].edit.at;
-        let (start, end) = places.at(at).expect("edits were checked against this request").span();
+        let value = places.at(at).expect("edits were checked against this request");
+        let (start, end) = value.span();
         let text = places.text(at).expect("edits were checked to point to text");
         let replacements = same_place
             .iter()
@@ -110,7 +111,11 @@ fn edited(root: Value<'_>, edits: &[MergedEdit]) -> String {
             .map(|edit| (edit.start as usize..edit.end as usize, edit.replacement.as_bytes()));
         let text = spliced(text, replacements);
         let mut json = Vec::with_capacity(text.len() + 2);
-        write_text(&text, &mut json);
+        match value.kind() {
+            // What several policies wanted otherwise is no number any more.
+            Kind::Number if Document::parse(text.as_bytes(), 1).is_ok() => json.extend(text.as_bytes()),
+            _ => write_text(&text, &mut json),
+        }
         splices.push((start - origin..end - origin, json));
     }
     splices.sort_by_key(|(span, _)| span.start);
@@ -133,7 +138,6 @@ fn spliced<'r>(text: &str, replacements: impl Iterator<Item = (Range<usize>, &'r
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Document;
     use crate::verdict::Edit;
 
     fn edit(at: &str, start: u32, end: u32, replacement: &str) -> MergedEdit {
@@ -144,16 +148,18 @@ mod tests {
     #[test]
     fn edits_are_made_in_place_and_the_rest_stays_as_written() {
         let body =
-            r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
+            r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50, "rows":77}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
         let document = Document::parse(body.as_bytes(), 64).unwrap();
         let edits = [
             edit("/content/0/text", 2, 6, "<A>"),
             edit("/content/0/text", 9, 13, "<\"B\">"),
             edit("/content/1/text", 0, 2, ""),
             edit("/payload/iban", 0, 3, "*"),
+            edit("/payload/n", 0, 4, "1.2"),
+            edit("/payload/rows", 0, 2, "[REDACTED]"),
         ];
         let expected =
-            r#"{"payload": {"iban":"*\"x", "n":1.50}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
+            r#"{"payload": {"iban":"*\"x", "n":1.2, "rows":"[REDACTED]"}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
         assert_eq!(edited(document.root(), &edits), expected);
     }
 }

@@ -306,7 +306,7 @@ impl State {
         let log = Arc::new(log);
         state.log = Some(Arc::clone(&log));
         let state = Arc::new(state);
-        log.compact(&*state)?;
+        log.compact(&state)?;
         log.tend(Arc::downgrade(&state))?;
         Ok(state)
     }

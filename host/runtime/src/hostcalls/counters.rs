@@ -34,6 +34,7 @@ fn take(
     })
 }
 
+#[expect(clippy::too_many_arguments, reason = "they are those of the ABI")]
 fn hold(
     mut caller: Caller<'_, HostSide>,
     key: i32,
@@ -52,6 +53,7 @@ fn hold(
     })
 }
 
+#[expect(clippy::too_many_arguments, reason = "they are those of the ABI")]
 fn settle(
     mut caller: Caller<'_, HostSide>,
     key: i32,

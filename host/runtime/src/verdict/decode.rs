@@ -92,7 +92,7 @@ fn edit(
     may_edit: impl Fn(&str) -> bool,
 ) -> Result<Edit, JsonError> {
     let [place, start, end, replacement] = value.fields(at, ["at", "start", "end", "replacement"])?;
-    let edit = Edit {
+    let mut edit = Edit {
         at: pointer(required(place, at, "at")?, &at.key("at"))?,
         start: offset(required(start, at, "start")?, &at.key("start"))?,
         end: offset(required(end, at, "end")?, &at.key("end"))?,
@@ -111,7 +111,20 @@ fn edit(
         let length = text.len();
         return Err(at.error(format!("bytes {start} to {end} are no span of whole characters in {length} bytes")));
     }
+    let length = text.len();
+    if places.at(&edit.at).is_some_and(|value| value.kind() == Kind::Number) {
+        // A guest has the number, not the digits it was written with.
+        let whole = start == 0 && (end == 0 || end == length);
+        if !(whole && is_json_number(&edit.replacement)) {
+            return Err(at.error("a number is replaced whole (`start` and `end` 0), by another number"));
+        }
+        edit.end = length as u32;
+    }
     Ok(edit)
+}
+
+fn is_json_number(text: &str) -> bool {
+    Document::parse(text.as_bytes(), 1).is_ok_and(|document| document.root().kind() == Kind::Number)
 }
 
 fn scores(value: Value<'_>, at: &Path<'_>) -> Result<BTreeMap<String, f64>, JsonError> {
@@ -200,7 +213,7 @@ mod tests {
     use super::*;
 
     fn decoded(answer: &str) -> Result<Answer, (String, String)> {
-        let request = Document::parse(r#"{"content":[{"text":"aé\nb","role":"user"}]}"#.as_bytes(), 64).unwrap();
+        let request = Document::parse(r#"{"content":[{"text":"aé\nb","role":"user"}],"payload":{"rows":5000}}"#.as_bytes(), 64).unwrap();
         decode(answer.as_bytes(), request.root(), |at| at != "/content/0/role").map_err(|e| (e.pointer, e.message))
     }
 
@@ -220,6 +233,14 @@ mod tests {
         assert_eq!(verdict.edits[0].end, 4);
         assert_eq!(verdict.scores["injection"], 0.12);
         assert_eq!(verdict.obligations[0].name, "disclose_ai");
+    }
+
+    #[test]
+    fn a_number_may_become_another_one() {
+        let answer =
+            r#"{"effect":"allow","edits":[{"at":"/payload/rows","start":0,"end":0,"replacement":"-1.5e2"}]}"#;
+        let Ok(Answer::Verdict(verdict)) = decoded(answer) else { panic!("{:?}", decoded(answer)) };
+        assert_eq!((verdict.edits[0].end, verdict.edits[0].replacement.as_str()), (4, "-1.5e2"));
     }
 
     #[test]
@@ -293,6 +314,16 @@ mod tests {
                 r#"{"effect":"allow","edits":[{"at":"/content/0/role","start":0,"end":1,"replacement":""}]}"#,
                 "/edits/0/at",
                 "does not read",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/payload/rows","start":0,"end":2,"replacement":"1"}]}"#,
+                "/edits/0",
+                "replaced whole",
+            ),
+            (
+                r#"{"effect":"allow","edits":[{"at":"/payload/rows","start":0,"end":4,"replacement":"1,\"x\":2"}]}"#,
+                "/edits/0",
+                "by another number",
             ),
             (r#"{"effect":"allow"} x"#, "", "after the value"),
         ];

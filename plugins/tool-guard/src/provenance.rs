@@ -1,0 +1,193 @@
+//! Whose word a value rests on. An account, an address or a path that no user and no operator has said, and that stands in
+//! something the agent has read, is what an injected instruction wants; one that stands nowhere was made up or decoded.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use weir_sdk::{Origin, Request, Value};
+
+use crate::config::{Config, Tool};
+use crate::covert;
+use crate::plain::Plain;
+use crate::pointer::{self, Pattern};
+
+/// The texts of a request, read once.
+pub(crate) struct Texts<'r> {
+    trusted: Vec<Plain>,
+    trusted_texts: Vec<&'r str>,
+    untrusted: Vec<Untrusted<'r>>,
+}
+
+struct Untrusted<'r> {
+    /// JSON pointer of the text.
+    at: String,
+    text: &'r str,
+    plain: Plain,
+    /// What it hides, read when it is asked for.
+    hidden: OnceCell<Vec<(Range<usize>, String, Plain)>>,
+}
+
+/// A value that nobody trusted has said.
+pub(crate) struct Unproven {
+    /// JSON pointer of the argument.
+    pub(crate) argument: String,
+    /// Where it comes from, if it stands anywhere: a text's JSON pointer and the bytes in it.
+    pub(crate) source: Option<(String, Range<usize>)>,
+    pub(crate) hidden: bool,
+}
+
+impl<'r> Texts<'r> {
+    pub(crate) fn of(request: &'r Request) -> Texts<'r> {
+        let mut texts = Texts { trusted: Vec::new(), trusted_texts: Vec::new(), untrusted: Vec::new() };
+        for (part, (at, text)) in request.content.iter().zip(request.texts()) {
+            let plain = Plain::of(text);
+            if matches!(part.origin, Origin::User | Origin::System) {
+                texts.trusted.push(plain);
+                texts.trusted_texts.push(text);
+            } else {
+                texts.untrusted.push(Untrusted { at, text, plain, hidden: OnceCell::new() });
+            }
+        }
+        texts
+    }
+
+    /// Whether there is anything that anybody may have written.
+    pub(crate) fn has_untrusted(&self, request: &Request) -> bool {
+        let foreign = |origin| matches!(origin, Origin::Retrieved | Origin::Tool);
+        request.content.iter().any(|part| foreign(part.origin) && !part.text.trim().is_empty())
+    }
+
+    /// Values of a call that nobody trusted has said.
+    pub(crate) fn unproven(&self, config: &Config, tool: &Tool, arguments: &Value) -> Vec<Unproven> {
+        let mut unproven = Vec::new();
+        for (argument, value) in values(tool, arguments) {
+            let plain = Plain::of(&value);
+            if plain.is_empty() || is_known(config, &value) || self.is_said(&plain) {
+                continue;
+            }
+            let source = self.source(&plain);
+            let hidden = source.as_ref().is_some_and(|(.., hidden)| *hidden);
+            unproven.push(Unproven { argument, source: source.map(|(at, span, _)| (at, span)), hidden });
+        }
+        unproven
+    }
+
+    fn is_said(&self, value: &Plain) -> bool {
+        self.trusted.iter().zip(&self.trusted_texts).any(|(plain, text)| plain.find(value, text).is_some())
+    }
+
+    fn source(&self, value: &Plain) -> Option<(String, Range<usize>, bool)> {
+        let open = self.untrusted.iter().find_map(|Untrusted { at, text, plain, .. }| {
+            Some((at.clone(), plain.find(value, text)?, false))
+        });
+        open.or_else(|| {
+            self.untrusted.iter().find_map(|untrusted| {
+                let hidden = untrusted.hidden.get_or_init(|| read(untrusted.text));
+                let found = hidden.iter().find(|(_, text, plain)| plain.find(value, text).is_some());
+                found.map(|(span, ..)| (untrusted.at.clone(), span.clone(), true))
+            })
+        })
+    }
+}
+
+fn read(text: &str) -> Vec<(Range<usize>, String, Plain)> {
+    let readings = covert::readings(text).into_iter();
+    readings.map(|(span, reading)| (span, reading.clone(), Plain::of(&reading))).collect()
+}
+
+/// The values of a call that somebody has to have said, each with the JSON pointer of its argument.
+fn values(tool: &Tool, arguments: &Value) -> Vec<(String, String)> {
+    match &tool.trusted {
+        Some(patterns) => patterns.iter().flat_map(|pattern| named(pattern, arguments)).collect(),
+        None if tool.is("egress") || tool.is("spend") || tool.is("irreversible") || tool.is("write") => {
+            let mut texts = Vec::new();
+            pointer::texts(String::new(), arguments, &mut texts);
+            let lists = texts.into_iter().filter(|(_, text)| items(text).all(is_name_of_something));
+            lists.flat_map(|(at, text)| items(text).map(move |item| (at.clone(), item.to_owned()))).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Values below a pointer that the operator has named: the names in a text, or all of it where there is none.
+fn named(pattern: &Pattern, arguments: &Value) -> Vec<(String, String)> {
+    let mut values = Vec::new();
+    for (at, value) in pattern.find(arguments) {
+        let mut texts = Vec::new();
+        match value {
+            Value::Number(number) => values.push((at, number.to_string())),
+            _ => pointer::texts(at, value, &mut texts),
+        }
+        for (at, text) in texts {
+            let names: Vec<&str> = items(text).filter(|item| is_name_of_something(item)).collect();
+            let found = if names.is_empty() { vec![text] } else { names };
+            values.extend(found.into_iter().map(|value| (at.clone(), value.to_owned())));
+        }
+    }
+    values
+}
+
+/// What a list of recipients and the like is made of.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    let is_number = text.chars().all(|c| c.is_alphanumeric() || " -+()./".contains(c)) && text.chars().any(|c| c.is_ascii_digit());
+    // `DE02 1203 0000` is one name, `a@x.example b@x.example` are two.
+    let ends = move |c: char| ",;<>\"'()[]{}|".contains(c) || (c.is_whitespace() && !is_number);
+    text.split(ends).map(|item| item.trim().trim_end_matches(['.', '!', '?', ':'])).filter(|item| !item.is_empty())
+}
+
+/// Whether a text names an account, an address, a host, a file or a channel rather than saying something.
+fn is_name_of_something(text: &str) -> bool {
+    let digits = text.chars().filter(|c| c.is_numeric()).count();
+    let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-').count();
+    let is_number = digits >= 6 && digits * 2 >= plain && !text.contains("://") && !is_date(text);
+    let is_code = plain >= 20 && digits >= 2 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+    let is_path = text.starts_with(['/', '~', '\\']) || text.contains("../") || text.contains(":\\");
+    // Or a file: `notes.txt` names something, too.
+    let host = text.split(['/', ':', '?']).next().unwrap_or_default();
+    let labels = host.contains('.') && host.split('.').all(|label| !label.is_empty() && !label.contains(' '));
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_host = labels && last.len() >= 2 && last.chars().all(char::is_alphabetic);
+    let is_handle = text.len() > 1 && text.starts_with(['@', '#']);
+    text.contains('@') || text.contains("://") || is_number || is_code || is_path || is_host || is_handle
+}
+
+/// `2026-01-31`, with a time or without: nobody is sent anything by it.
+fn is_date(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).take(10).collect();
+    let rest = text.get(10..).unwrap_or_default();
+    shape == "0000-00-00" && rest.chars().all(|c| c.is_ascii_digit() || "TZ:.+- ".contains(c))
+}
+
+fn is_known(config: &Config, value: &str) -> bool {
+    let lower = value.trim().to_lowercase();
+    // A glob means one name: nothing that could hold two.
+    let one = !lower.contains(|c: char| c.is_whitespace() || c.is_control() || ",;\"<>\\".contains(c)) && lower.matches('@').count() <= 1;
+    let squeezed: String = lower.chars().filter(|c| !c.is_whitespace()).collect();
+    config.known.iter().any(|known| (one && known.matches(&lower)) || known.matches(&squeezed) && !lower.contains('@'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_from_words() {
+        for name in [
+            "DE02120300000000202051", "DE02 1203 0000 0000 2020 51", "ann@acme.example", "https://a.example/x", "www.a.example", "/etc/passwd",
+            "~/x", "../x", "C:\\x", "+49 30 123456", "12345678", "@ann", "#general", "0x52908400098527886E0F7030069857D2E4169EE7",
+            "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        ] {
+            assert!(is_name_of_something(name), "{name}");
+        }
+        for words in ["hello", "Meeting at 10", "2026-01-31", "2026-01-31T10:00:00Z", "high", "EUR", "12.50", "e.g.", "Dear Ann"] {
+            assert!(!is_name_of_something(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn lists_fall_into_their_names() {
+        let of = |text| items(text).collect::<Vec<_>>();
+        assert_eq!(of("a@x.example, <b@x.example>; c@x.example"), ["a@x.example", "b@x.example", "c@x.example"]);
+        assert_eq!(of("DE02 1203 0000 0000 2020 51"), ["DE02 1203 0000 0000 2020 51"]);
+    }
+}
