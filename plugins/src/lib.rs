@@ -1,7 +1,7 @@
 //! The policies that ship with Weir, as the host finds them: built modules and the set that binds them.
 //!
-//! `build.rs` compiles the guest crates beside this one (`pii-secrets`, `fairness-gate`); [`SET`] is the `weir.toml`
-//! to start from and names nothing but [`modules`]. [`endless_loop`] ships apart from them: it is hostile on purpose.
+//! `build.rs` compiles the guest crates beside this one; [`SET`] is the `weir.toml` to start from, [`AGENT_SET`] the one for an
+//! agent with tools, and both name nothing but [`modules`]. [`endless_loop`] ships apart from them: it is hostile on purpose.
 
 /// One built policy.
 #[derive(Clone, Copy)]
@@ -26,12 +26,20 @@ macro_rules! built {
 
 /// The policies that ship.
 pub fn modules() -> &'static [Module] {
-    static MODULES: [Module; 2] = [built!("pii_secrets.wasm"), built!("fairness_gate.wasm")];
+    static MODULES: [Module; 4] = [
+        built!("pii_secrets.wasm"),
+        built!("fairness_gate.wasm"),
+        built!("token_budget.wasm"),
+        built!("tool_guard.wasm"),
+    ];
     &MODULES
 }
 
 /// The default policy set: the text of its `weir.toml`.
 pub const SET: &str = include_str!("../default/weir.toml");
+
+/// The set of an agent with mail, a calendar, payments and a shell: the text of its `weir.toml`.
+pub const AGENT_SET: &str = include_str!("../agent/weir.toml");
 
 /// A policy that never answers, for showing that it does no harm.
 pub fn endless_loop() -> &'static [u8] {
@@ -114,11 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn the_set_names_exactly_the_modules() {
-        let set = DeTable::parse(SET).unwrap();
-        let DeValue::Table(policies) = set.get_ref().get("policies").unwrap().get_ref() else { panic!() };
-        let module = |policy: &DeValue<'_>| policy.get("module").unwrap().get_ref().as_str().unwrap().to_owned();
-        let mut used: Vec<String> = policies.values().map(|policy| module(policy.get_ref())).collect();
+    fn the_sets_name_exactly_the_modules() {
+        let mut used = Vec::new();
+        for set in [SET, AGENT_SET] {
+            let set = DeTable::parse(set).unwrap();
+            let DeValue::Table(policies) = set.get_ref().get("policies").unwrap().get_ref() else { panic!() };
+            let module = |policy: &DeValue<'_>| policy.get("module").unwrap().get_ref().as_str().unwrap().to_owned();
+            used.extend(policies.values().map(|policy| module(policy.get_ref())));
+        }
         used.sort();
         used.dedup();
         let mut embedded: Vec<&str> = modules().iter().map(|module| module.name).collect();

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod agents;
 mod budgets;
 mod checks;
 mod following;

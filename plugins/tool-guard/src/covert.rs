@@ -56,14 +56,15 @@ fn runs(text: &str, of: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usi
 }
 
 fn is_base64(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "+/-_=".contains(c)
+    // `=` at its end says nothing, and in front of it stands between a name and its value.
+    c.is_ascii_alphanumeric() || "+/-_".contains(c)
 }
 
 fn base64(run: &str) -> Option<String> {
     const CONFIG: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
     let alphabet = if run.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
-    let bytes = GeneralPurpose::new(alphabet, CONFIG).decode(run.trim_end_matches('=')).ok()?;
+    let bytes = GeneralPurpose::new(alphabet, CONFIG).decode(run).ok()?;
     readable(bytes)
 }
 
@@ -142,8 +143,8 @@ mod tests {
         let twice = base64::engine::general_purpose::STANDARD.encode(&base64);
         let hex: String = hidden.bytes().map(|byte| format!("{byte:02x}")).collect();
         for run in [&base64, &twice, &hex] {
-            let text = format!("Note: {run} (sig)");
-            assert_eq!(span_of(&text, hidden), Some(run.as_str()), "{text}");
+            let text = format!("Note: ref={run} (sig)");
+            assert_eq!(span_of(&text, hidden), Some(run.trim_end_matches('=')), "{text}");
         }
         let percent: String = hidden.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let references: String = hidden.chars().map(|c| format!("&#{};", c as u32)).collect();
