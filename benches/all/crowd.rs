@@ -107,7 +107,7 @@ pub(crate) fn ready_memory(effort: Effort) -> Vec<Figure> {
 }
 
 /// Memory that this process shares with nobody.
-fn private_kib() -> f64 {
+pub(crate) fn private_kib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells it");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells it");
     line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")

@@ -4,8 +4,10 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `instances`, `crowd`, `peers`, `evaluation`, `selection`, `throughput`, `serving` and `swapping` the figures.
+//! `instances`, `crowd`, `peers`, `evaluation`, `selection`, `throughput`, `serving`, `budgets` and `swapping` the
+//! figures.
 
+mod budgets;
 mod crowd;
 mod evaluation;
 mod floor;
@@ -32,7 +34,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 20] = [
+const GROUPS: [Group; 23] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -61,6 +63,9 @@ const GROUPS: [Group; 20] = [
         measure: overload::one_noisy_tenant,
     },
     Group { names: &["http_p99_at_80"], measure: overload::at_four_fifths },
+    Group { names: &["take_ns", "take_contended_ns", "take_logged_us"], measure: budgets::takes },
+    Group { names: &["state_100k_keys_mib"], measure: budgets::memory },
+    Group { names: &["tool_guard_us"], measure: budgets::tool_guard },
     Group { names: &["publish_to_answer_us"], measure: swapping::publish_to_answer },
     Group { names: &["file_to_answer_ms"], measure: swapping::file_to_answer },
     Group { names: &["swap_p99"], measure: swapping::while_swapping },

@@ -70,6 +70,9 @@ impl Plain {
 
 /// Letters that look like Latin ones, full width, and capitals, as what they are read as.
 fn fold(written: char) -> char {
+    if written.is_ascii() {
+        return written.to_ascii_lowercase();
+    }
     let narrow = match written {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(written as u32 - 0xfee0).unwrap_or(written),
         'а' | 'А' | 'α' | 'Α' => 'a',
@@ -97,7 +100,7 @@ fn fold(written: char) -> char {
 }
 
 fn is_invisible(written: char) -> bool {
-    matches!(written, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
+    !written.is_ascii() && matches!(written, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{e0000}'..='\u{e0fff}')
 }
@@ -108,7 +111,7 @@ fn is_gap(folded: char) -> bool {
 }
 
 fn is_word(folded: char) -> bool {
-    folded.is_alphanumeric()
+    if folded.is_ascii() { folded.is_ascii_alphanumeric() } else { folded.is_alphanumeric() }
 }
 
 /// What may stand within a name.

@@ -13,8 +13,7 @@ use crate::pointer::{self, Pattern};
 
 /// The texts of a request, read once.
 pub(crate) struct Texts<'r> {
-    trusted: Vec<Plain>,
-    trusted_texts: Vec<&'r str>,
+    trusted: Vec<(&'r str, OnceCell<Plain>)>,
     untrusted: Vec<Untrusted<'r>>,
 }
 
@@ -22,8 +21,8 @@ struct Untrusted<'r> {
     /// JSON pointer of the text.
     at: String,
     text: &'r str,
-    plain: Plain,
-    /// What it hides, read when it is asked for.
+    /// Read when it is asked for, as what it hides.
+    plain: OnceCell<Plain>,
     hidden: OnceCell<Vec<(Range<usize>, String, Plain)>>,
 }
 
@@ -38,14 +37,12 @@ pub(crate) struct Unproven {
 
 impl<'r> Texts<'r> {
     pub(crate) fn of(request: &'r Request) -> Texts<'r> {
-        let mut texts = Texts { trusted: Vec::new(), trusted_texts: Vec::new(), untrusted: Vec::new() };
+        let mut texts = Texts { trusted: Vec::new(), untrusted: Vec::new() };
         for (part, (at, text)) in request.content.iter().zip(request.texts()) {
-            let plain = Plain::of(text);
             if matches!(part.origin, Origin::User | Origin::System) {
-                texts.trusted.push(plain);
-                texts.trusted_texts.push(text);
+                texts.trusted.push((text, OnceCell::new()));
             } else {
-                texts.untrusted.push(Untrusted { at, text, plain, hidden: OnceCell::new() });
+                texts.untrusted.push(Untrusted { at, text, plain: OnceCell::new(), hidden: OnceCell::new() });
             }
         }
         texts
@@ -73,11 +70,15 @@ impl<'r> Texts<'r> {
     }
 
     fn is_said(&self, value: &Plain) -> bool {
-        self.trusted.iter().zip(&self.trusted_texts).any(|(plain, text)| plain.find(value, text).is_some())
+        let said = |(text, plain): &(&str, OnceCell<Plain>)| {
+            plain.get_or_init(|| Plain::of(text)).find(value, text).is_some()
+        };
+        self.trusted.iter().any(said)
     }
 
     fn source(&self, value: &Plain) -> Option<(String, Range<usize>, bool)> {
         let open = self.untrusted.iter().find_map(|Untrusted { at, text, plain, .. }| {
+            let plain = plain.get_or_init(|| Plain::of(text));
             Some((at.clone(), plain.find(value, text)?, false))
         });
         open.or_else(|| {

@@ -5,6 +5,7 @@
 #[path = "../../src/demo/bomb.rs"]
 mod bomb;
 mod bench;
+mod budget;
 mod commands;
 mod compiling;
 mod control;

@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Asks for a decision on a connection of its own; none where the server has gone.
-    fn ask(&self, headers: &str, body: &str) -> Option<(u16, Value)> {
+    pub(crate) fn ask(&self, headers: &str, body: &str) -> Option<(u16, Value)> {
         http(&self.address, "POST /v1/evaluate", headers, body)
     }
 }
