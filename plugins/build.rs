@@ -60,7 +60,8 @@ fn directory(variable: &str) -> PathBuf {
 /// Everything that can change a module; the inner cargo then knows best whether it did.
 fn watch(workspace: &Path) {
     let guests = GUESTS.map(|package| format!("plugins/{package}"));
-    let others = ["Cargo.toml", "Cargo.lock", "plugin-sdk/rust", "plugins/tool-calls", "plugins/build.rs", "plugins/hostile"];
+    let others =
+        ["Cargo.toml", "Cargo.lock", "plugin-sdk/rust", "plugins/tool-calls", "plugins/build.rs", "plugins/hostile"];
     for path in guests.iter().map(String::as_str).chain(others) {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }

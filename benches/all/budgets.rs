@@ -112,7 +112,8 @@ pub(crate) fn memory(effort: Effort) -> Vec<Figure> {
 
 /// Twenty tools of an office, each with a schema as vendors write them.
 fn tools() -> Vec<Value> {
-    let text = |description: &str| json!({"type": "string", "description": description, "minLength": 1, "maxLength": 500});
+    let text =
+        |description: &str| json!({"type": "string", "description": description, "minLength": 1, "maxLength": 500});
     let address = json!({"type": "string", "pattern": "^[^@ ]+@[^@ ]+$", "maxLength": 254});
     let tool = |name: &str, kind: &str, properties: Value, required: Value| {
         json!({"name": name, "kinds": [kind], "schema": {
@@ -159,7 +160,8 @@ fn tools() -> Vec<Value> {
 pub(crate) fn tool_guard(effort: Effort) -> Vec<Figure> {
     let module = weir_plugins::modules().iter().find(|module| module.name == "tool_guard.wasm");
     let module = module.expect("it ships");
-    let config = json!({"tools": tools(), "known": ["*@acme.example"], "calls": {"most": 1_000_000_000u64, "window": "1h"}});
+    let config =
+        json!({"tools": tools(), "known": ["*@acme.example"], "calls": {"most": 1_000_000_000u64, "window": "1h"}});
     let set = format!(
         "set = \"bench\"\n[policies.tools]\nmodule = \"tool_guard.wasm\"\ncheckpoints = [\"tool.call\"]\n\
          grants = [\"state\"]\nlimits = {{ fuel = 15_000_000, deadline = \"60 s\" }}\nconfig = {}\n",
@@ -184,8 +186,10 @@ pub(crate) fn tool_guard(effort: Effort) -> Vec<Figure> {
     let config: tool_guard::Config = serde_json::from_value(config).expect("the bench's own configuration");
     let native = |()| {
         weir_sdk::state::forget();
-        let request = weir_sdk::Request::from_json(str::from_utf8(&given).expect("JSON")).expect("the bench's own request");
-        serde_json::to_vec(&tool_guard::evaluate(&config, &request).expect("it never fails")).expect("verdicts are JSON")
+        let request =
+            weir_sdk::Request::from_json(str::from_utf8(&given).expect("JSON")).expect("the bench's own request");
+        serde_json::to_vec(&tool_guard::evaluate(&config, &request).expect("it never fails"))
+            .expect("verdicts are JSON")
     };
     let isolated = |count| timed(vec![(); count], |()| trial.call(0, &given).answer.expect("the policy answers"));
     let ratio = compare(effort, isolated, |count| timed(vec![(); count], native));
@@ -201,7 +205,8 @@ pub(crate) fn tool_guard(effort: Effort) -> Vec<Figure> {
 fn inline(value: &Value) -> String {
     match value {
         Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), inline(value)));
+            let members =
+                members.iter().map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), inline(value)));
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),

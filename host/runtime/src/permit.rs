@@ -147,8 +147,7 @@ mod tests {
 
     #[test]
     fn edits_are_made_in_place_and_the_rest_stays_as_written() {
-        let body =
-            r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50, "rows":77}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
+        let body = r#" {"payload": {"iban":"DE\u0030\"x", "n":1.50, "rows":77}, "content":[{"text":"a DE02 b DE03"},{"text":"é"}]} "#;
         let document = Document::parse(body.as_bytes(), 64).unwrap();
         let edits = [
             edit("/content/0/text", 2, 6, "<A>"),
@@ -158,8 +157,7 @@ mod tests {
             edit("/payload/n", 0, 4, "1.2"),
             edit("/payload/rows", 0, 2, "[REDACTED]"),
         ];
-        let expected =
-            r#"{"payload": {"iban":"*\"x", "n":1.2, "rows":"[REDACTED]"}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
+        let expected = r#"{"payload": {"iban":"*\"x", "n":1.2, "rows":"[REDACTED]"}, "content":[{"text":"a <A> b <\"B\">"},{"text":""}]}"#;
         assert_eq!(edited(document.root(), &edits), expected);
     }
 }

@@ -147,7 +147,11 @@ impl TryFrom<RawLimit> for Limit {
         let unit = if measure == Measure::Cost { 1e6 } else { 1.0 };
         let units = |number: f64, key: &str| match number * unit {
             units if (1.0..=9e15).contains(&units) => Ok(units as u64),
-            _ => Err(format!("`{key}` of `{name}` is {number}, expected a number from {} to {}", 1.0 / unit, 9e15 / unit)),
+            _ => Err(format!(
+                "`{key}` of `{name}` is {number}, expected a number from {} to {}",
+                1.0 / unit,
+                9e15 / unit
+            )),
         };
         let (hard, soft) = (units(limit, "limit")?, soft.map(|soft| units(soft, "soft")).transpose()?);
         if soft.is_some_and(|soft| soft >= hard) {
@@ -209,7 +213,10 @@ mod tests {
             (r#"{"name":"a","limit":0,"window":"1m"}"#, "`limit` of `a` is 0"),
             (r#"{"name":"a","limit":10,"soft":10,"window":"1m"}"#, "never be met"),
             (r#"{"name":"a|b","limit":10,"window":"1m"}"#, "without `|`"),
-            (r#"{"name":"a","limit":10,"window":"1m"},{"name":"a","limit":10,"window":"1h"}"#, "two limits are named `a`"),
+            (
+                r#"{"name":"a","limit":10,"window":"1m"},{"name":"a","limit":10,"window":"1h"}"#,
+                "two limits are named `a`",
+            ),
             (r#"{"name":"a","measure":"cost","limit":10,"window":"1m"}"#, "no `prices`"),
         ] {
             let why = why(limit);
@@ -219,7 +226,10 @@ mod tests {
 
     #[test]
     fn windows_are_read_as_people_write_them() {
-        assert_eq!([millis("90s"), millis("1m"), millis("12h"), millis("30d")].map(Option::unwrap), [90_000, 60_000, 43_200_000, 2_592_000_000]);
+        assert_eq!(
+            [millis("90s"), millis("1m"), millis("12h"), millis("30d")].map(Option::unwrap),
+            [90_000, 60_000, 43_200_000, 2_592_000_000]
+        );
         for bad in ["", "m", "0m", "-1m", "1.5h", "99999999999999999999d", "é"] {
             assert_eq!(millis(bad), None, "{bad}");
         }

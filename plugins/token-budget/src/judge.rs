@@ -28,7 +28,8 @@ fn question(config: &Config, request: &Request) -> Verdict {
     let mut verdict = Verdict::allow();
     for limit in applying(config, request) {
         let Some(amount) = amount(config, limit, request, tokens) else {
-            let model = Finding::new("budget.no_price", Severity::High, format!("`{}`: its model has no price", limit.name));
+            let model =
+                Finding::new("budget.no_price", Severity::High, format!("`{}`: its model has no price", limit.name));
             verdict = verdict.at_least(Effect::Deny).finding(model.at_value("/payload/model"));
             continue;
         };
@@ -49,13 +50,19 @@ fn judged(verdict: Verdict, limit: &Limit, amount: u64, taken: Taken) -> Verdict
     let wanted = if granted { used } else { used.saturating_add(amount) };
     let show = |amount: u64| quantity(limit.measure, amount);
     let (effect, code, severity, threshold, message) = if !granted && amount > limit.hard {
-        let message = format!("`{name}`: one call would take {}, more than the whole budget of {}", show(amount), show(limit.hard));
+        let message = format!(
+            "`{name}`: one call would take {}, more than the whole budget of {}",
+            show(amount),
+            show(limit.hard)
+        );
         (Effect::Deny, "budget.too_large", Severity::High, limit.hard, message)
     } else if !granted {
         let wait = seconds(resets_in_ms);
         let message = format!(
             "`{name}`: {} of {} are used in {window}, {} more fit in {wait} s",
-            show(used), show(limit.hard), show(amount)
+            show(used),
+            show(limit.hard),
+            show(amount)
         );
         (Effect::Deny, "budget.exceeded", Severity::Medium, limit.hard, message)
     } else if let Some(soft) = limit.soft.filter(|soft| used > *soft) {
@@ -79,7 +86,9 @@ fn answer(config: &Config, request: &Request) -> Verdict {
     };
     let tokens = match usage::actual(request) {
         Ok(Some(tokens)) => tokens,
-        Ok(None) => return missing("/payload/usage", "the answer does not say how many tokens it took: the estimate stands"),
+        Ok(None) => {
+            return missing("/payload/usage", "the answer does not say how many tokens it took: the estimate stands");
+        }
         Err(BadNumber { at }) => return missing(&at, "it is no count of tokens: the estimate stands"),
     };
     let mut verdict = Verdict::allow();
@@ -99,7 +108,8 @@ fn answer(config: &Config, request: &Request) -> Verdict {
 
 fn applying<'c>(config: &'c Config, request: &Request) -> impl Iterator<Item = &'c Limit> {
     let model = usage::model(request).to_owned();
-    let counts = move |limit: &&Limit| limit.models.is_empty() || limit.models.iter().any(|name| name.matches(&model));
+    let counts =
+        move |limit: &&Limit| limit.models.is_empty() || limit.models.iter().any(|name| name.matches(&model));
     config.limits.iter().filter(counts)
 }
 
@@ -197,11 +207,17 @@ mod tests {
         assert_eq!((soft.effect, codes(&soft)[0]), (Effect::Review, "budget.soft"));
         let hard = input("3", "ann", "free", 151);
         assert_eq!((hard.effect, codes(&hard)[0]), (Effect::Deny, "budget.exceeded"));
-        assert_eq!(hard.findings[0].message, "`minute`: 850 tokens of 1000 tokens are used in 1m, 151 tokens more fit in 60.0 s");
+        assert_eq!(
+            hard.findings[0].message,
+            "`minute`: 850 tokens of 1000 tokens are used in 1m, 151 tokens more fit in 60.0 s"
+        );
         let large = input("4", "bob", "free", 5000);
         assert_eq!((large.effect, codes(&large)[0]), (Effect::Deny, "budget.too_large"));
         let fourth = input("5", "ann", "free", 0);
-        assert_eq!(fourth.findings[1].message, "`user`: 3 requests of 3 requests are used in 1h, 1 requests more fit in 3600.0 s");
+        assert_eq!(
+            fourth.findings[1].message,
+            "`user`: 3 requests of 3 requests are used in 1h, 1 requests more fit in 3600.0 s"
+        );
         assert_eq!(input("6", "bob", "free", 0).effect, Effect::Review, "another user, the same minute");
     }
 
@@ -210,7 +226,10 @@ mod tests {
         state::forget();
         assert_eq!(input("1", "ann", "free", 790).effect, Effect::Allow);
         assert_eq!(output("1", "free", r#"{"prompt_tokens":80,"completion_tokens":20}"#), Verdict::allow());
-        assert_eq!(input("2", "ann", "free", 690).findings[0].message, "`minute`: 210 tokens remain in 1m, all of it again in 60.0 s");
+        assert_eq!(
+            input("2", "ann", "free", 690).findings[0].message,
+            "`minute`: 210 tokens remain in 1m, all of it again in 60.0 s"
+        );
         let more = output("2", "free", r#"{"total_tokens":2000}"#);
         assert_eq!((more.effect, codes(&more)), (Effect::Allow, vec!["budget.overdrawn"]));
         assert_eq!(more.findings[0].measured, Some(2100.0.into()));
@@ -242,10 +261,9 @@ mod tests {
 
     #[test]
     fn names_cannot_be_made_to_share_or_split_a_budget() {
-        let config: Config = serde_json::from_str(
-            r#"{"limits":[{"name":"a","per":["model","user"],"limit":1,"window":"1m"}]}"#,
-        )
-        .unwrap();
+        let config: Config =
+            serde_json::from_str(r#"{"limits":[{"name":"a","per":["model","user"],"limit":1,"window":"1m"}]}"#)
+                .unwrap();
         let of = |user: &str, model: &str| {
             let json = format!(r#"{{"subject":{{"id":"{user}"}},"payload":{{"model":"{model}"}}}}"#);
             key(&config.limits[0], &Request::from_json(&json).unwrap())

@@ -87,7 +87,11 @@ mod tests {
         for (json, input, output) in [
             (r#"{}"#, 0, 1000),
             (r#"{"content":[{"text":"four"},{"text":"é"}],"payload":{"max_tokens":50}}"#, 2, 50),
-            (r#"{"content":[{"text":"four"}],"payload":{"input_tokens":77,"max_completion_tokens":5,"n":3}}"#, 77, 15),
+            (
+                r#"{"content":[{"text":"four"}],"payload":{"input_tokens":77,"max_completion_tokens":5,"n":3}}"#,
+                77,
+                15,
+            ),
             (r#"{"content":[{"text":"four four four"}],"payload":{"prompt_tokens":1,"max_tokens":null}}"#, 5, 1000),
         ] {
             assert_eq!(estimate(&request(json), guess), Ok(Tokens { input, output }), "{json}");
@@ -99,7 +103,10 @@ mod tests {
         for (usage, tokens) in [
             (r#"{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}"#, Some((7, 3))),
             (r#"{"input_tokens":7,"output_tokens":3}"#, Some((7, 3))),
-            (r#"{"input_tokens":7,"output_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":90}"#, Some((102, 3))),
+            (
+                r#"{"input_tokens":7,"output_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":90}"#,
+                Some((102, 3)),
+            ),
             (r#"{"total_tokens":10}"#, Some((0, 10))),
             (r#"{}"#, None),
             ("null", None),

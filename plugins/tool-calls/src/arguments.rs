@@ -244,7 +244,10 @@ mod tests {
 
     #[test]
     fn a_key_that_is_there_twice_is_refused_at_any_depth() {
-        assert_eq!(strict(r#"{"a":[{"to":"x","to":"y"}]}"#), Err("a key is there twice (line 1, column 25)".to_owned()));
+        assert_eq!(
+            strict(r#"{"a":[{"to":"x","to":"y"}]}"#),
+            Err("a key is there twice (line 1, column 25)".to_owned())
+        );
         assert_eq!(strict(r#"{"a":1}"#), Ok(json!({"a": 1})));
         assert_eq!(strict("{"), Err("it is no JSON (line 1, column 1)".to_owned()));
         assert!(strict(r#"{"a":1} {"b":2}"#).is_err());

@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn what_looks_like_a_call_and_is_none_is_told() {
-        let openai = |arguments: Value| json!({"tool_calls": [{"function": {"name": "pay", "arguments": arguments}}]});
+        let openai =
+            |arguments: Value| json!({"tool_calls": [{"function": {"name": "pay", "arguments": arguments}}]});
         let at = "/payload/tool_calls/0/function/arguments";
         for (payload, at, told) in [
             (openai(json!("{\"to\":")), at, "no JSON"),
@@ -271,7 +272,11 @@ mod tests {
             (openai(json!(7)), at, "neither an object nor JSON text"),
             (json!({"tool_calls": {}}), "/payload/tool_calls", "no array"),
             (json!({"tool_calls": [{"type": "custom"}]}), "/payload/tool_calls/0", "no shape that is known"),
-            (json!({"tool_calls": [{"function": {"name": "pay"}}]}), "/payload/tool_calls/0/function", "no arguments"),
+            (
+                json!({"tool_calls": [{"function": {"name": "pay"}}]}),
+                "/payload/tool_calls/0/function",
+                "no arguments",
+            ),
             (
                 json!({"tool_calls": [{"function": {"name": "", "arguments": "{}"}}]}),
                 "/payload/tool_calls/0/function/name",
@@ -292,7 +297,10 @@ mod tests {
             assert!(why.contains(told), "{why}");
         }
         assert_eq!(why("pay", json!({"amount": 7})).0, "/payload");
-        assert_eq!(why("mail", openai(json!("{}"))), ("/action/name".into(), "it names another tool than the calls in `payload`".into()));
+        assert_eq!(
+            why("mail", openai(json!("{}"))),
+            ("/action/name".into(), "it names another tool than the calls in `payload`".into())
+        );
     }
 
     #[test]

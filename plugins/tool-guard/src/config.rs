@@ -230,7 +230,8 @@ impl TryFrom<RawTool> for Tool {
     type Error = String;
 
     fn try_from(raw: RawTool) -> Result<Tool, String> {
-        let RawTool { name, agents, systems, kinds, labels, schema, confirm, trusted, rules, narrow, calls, spend } = raw;
+        let RawTool { name, agents, systems, kinds, labels, schema, confirm, trusted, rules, narrow, calls, spend } =
+            raw;
         let of = |why: String| format!("tool `{name}`: {why}");
         if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
             return Err(of(format!("`{kind}` is no kind of side effect, expected {}", KINDS.join(", "))));

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::alphabet;
+use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::{DecodePaddingMode};
 
 /// Shortest run that is worth decoding: shorter ones hold no name.
 const SHORTEST: usize = 12;
@@ -20,11 +20,18 @@ pub(crate) fn readings(text: &str) -> Vec<(Range<usize>, String)> {
     found
 }
 
-fn decode_into(text: &str, outer: &dyn Fn(Range<usize>) -> Range<usize>, layers: usize, found: &mut Vec<(Range<usize>, String)>) {
+fn decode_into(
+    text: &str,
+    outer: &dyn Fn(Range<usize>) -> Range<usize>,
+    layers: usize,
+    found: &mut Vec<(Range<usize>, String)>,
+) {
     let whole = 0..text.len();
     let mut decoded: Vec<(Range<usize>, String)> = Vec::new();
     decoded.extend(runs(text, is_base64).filter_map(|run| Some((run.clone(), base64(&text[run])?))));
-    decoded.extend(runs(text, |c| c.is_ascii_hexdigit()).filter_map(|run| Some((run.clone(), hexadecimal(&text[run])?))));
+    decoded.extend(
+        runs(text, |c| c.is_ascii_hexdigit()).filter_map(|run| Some((run.clone(), hexadecimal(&text[run])?))),
+    );
     decoded.extend(escaped(text).map(|escaped| (whole.clone(), escaped)));
     decoded.push((whole.clone(), rot13(text)));
     decoded.push((whole, text.chars().rev().collect()));
@@ -61,8 +68,9 @@ fn is_base64(c: char) -> bool {
 }
 
 fn base64(run: &str) -> Option<String> {
-    const CONFIG: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+    const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
     let alphabet = if run.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
     let bytes = GeneralPurpose::new(alphabet, CONFIG).decode(run).ok()?;
     readable(bytes)
@@ -157,7 +165,9 @@ mod tests {
 
     #[test]
     fn nothing_panics_on_half_an_escape() {
-        for text in ["%", "%4", "%é1", "&#", "&#x;", "&#99999999999;", "\\u12", "\\xé", "aaaaaaaaaaaaa=", "\u{10ffff}%%41"] {
+        for text in
+            ["%", "%4", "%é1", "&#", "&#x;", "&#99999999999;", "\\u12", "\\xé", "aaaaaaaaaaaaa=", "\u{10ffff}%%41"]
+        {
             readings(text);
         }
     }

@@ -60,8 +60,10 @@ fn joined(calls: &[Call], judged: Vec<Verdict>) -> Verdict {
                 Effect::Review => "review",
                 Effect::Deny => "deny",
             };
-            let message = call.id.as_ref().map_or_else(|| "this call".to_owned(), |id| format!("call `{}`", shown(id)));
-            all.findings.push(Finding::new("tool.judged", Severity::Info, message).at_value(&call.name_at).measured(effect));
+            let message =
+                call.id.as_ref().map_or_else(|| "this call".to_owned(), |id| format!("call `{}`", shown(id)));
+            all.findings
+                .push(Finding::new("tool.judged", Severity::Info, message).at_value(&call.name_at).measured(effect));
         }
         all = all.at_least(verdict.effect);
         all.findings.extend(verdict.findings);
@@ -101,7 +103,8 @@ impl<'c> Judging<'c> {
 
     /// What this request adds to what its session has seen. Calls side by side have no order, so each counts for all.
     fn remember(&self, tools: &[Option<&Tool>]) {
-        let watched = |label: &str| self.config.order.iter().any(|order| order.after.iter().any(|after| after == label));
+        let watched =
+            |label: &str| self.config.order.iter().any(|order| order.after.iter().any(|after| after == label));
         if watched(UNTRUSTED) && self.texts.has_untrusted(self.request) {
             self.session.see(UNTRUSTED);
         }
@@ -113,7 +116,8 @@ impl<'c> Judging<'c> {
     fn call(&self, call: &Call, tool: Option<&'c Tool>) -> Verdict {
         let Some(tool) = tool else {
             let message = format!("the agent may not call `{}`", shown(&call.name));
-            return Verdict::deny().finding(Finding::new("tool.not_allowed", Severity::High, message).at_value(&call.name_at));
+            return Verdict::deny()
+                .finding(Finding::new("tool.not_allowed", Severity::High, message).at_value(&call.name_at));
         };
         let mut verdict = Verdict::allow();
         verdict = self.arguments(verdict, call, tool);
@@ -121,9 +125,13 @@ impl<'c> Judging<'c> {
         verdict = self.narrowed(verdict, call, tool);
         let confirmed = self.is_confirmed(call);
         if tool.confirm && !confirmed {
-            let message = format!("`{}` does what cannot be taken back, and the user has not confirmed this call", shown(&call.name));
+            let message = format!(
+                "`{}` does what cannot be taken back, and the user has not confirmed this call",
+                shown(&call.name)
+            );
             let finding = Finding::new("tool.unconfirmed", Severity::Medium, message).at_value(&call.name_at);
-            verdict = verdict.at_least(Effect::Review).finding(finding).obligation(Obligation::new("confirm_with_user"));
+            verdict =
+                verdict.at_least(Effect::Review).finding(finding).obligation(Obligation::new("confirm_with_user"));
         }
         if !confirmed {
             verdict = self.provenance(verdict, call, tool);
@@ -140,9 +148,10 @@ impl<'c> Judging<'c> {
     }
 
     fn rules(&self, verdict: Verdict, call: &Call, tool: &Tool) -> Verdict {
-        let broken = tool.rules.iter().flat_map(|rule| {
-            rule.broken(&call.arguments, self.look).into_iter().map(|broken| (rule.effect, broken))
-        });
+        let broken = tool
+            .rules
+            .iter()
+            .flat_map(|rule| rule.broken(&call.arguments, self.look).into_iter().map(|broken| (rule.effect, broken)));
         broken.fold(verdict, |verdict, (effect, Broken { at, why })| {
             self.found(verdict, effect, call, &at, "tool.rule", Severity::High, &why)
         })
@@ -168,7 +177,10 @@ impl<'c> Judging<'c> {
     /// Whether the user has confirmed exactly this call.
     fn is_confirmed(&self, call: &Call) -> bool {
         let confirmed = (self.look)(&self.config.confirmed).and_then(Value::as_array);
-        confirmed.into_iter().flatten().any(|one| one["tool"] == call.name.as_str() && one["arguments"] == call.arguments)
+        confirmed
+            .into_iter()
+            .flatten()
+            .any(|one| one["tool"] == call.name.as_str() && one["arguments"] == call.arguments)
     }
 
     fn provenance(&self, verdict: Verdict, call: &Call, tool: &Tool) -> Verdict {
@@ -183,7 +195,9 @@ impl<'c> Judging<'c> {
                 }
                 Some((at, span)) => {
                     let how = if hidden { ", and is hidden there" } else { "" };
-                    let why = format!("what stands in {shown} ({place}) comes from here and from nobody who is trusted{how}");
+                    let why = format!(
+                        "what stands in {shown} ({place}) comes from here and from nobody who is trusted{how}"
+                    );
                     Finding::new("provenance.untrusted", Severity::High, why).at(at, span)
                 }
             };
@@ -192,9 +206,11 @@ impl<'c> Judging<'c> {
     }
 
     fn order(&self, verdict: Verdict, call: &Call, tool: &Tool) -> Verdict {
-        let broken = self.config.order.iter().filter(|order| {
-            tool.is(&order.then) && order.after.iter().all(|label| self.session.has_seen(label))
-        });
+        let broken = self
+            .config
+            .order
+            .iter()
+            .filter(|order| tool.is(&order.then) && order.after.iter().all(|label| self.session.has_seen(label)));
         broken.fold(verdict, |verdict, order| {
             let message = format!("`{}` after `{}` in one session", order.then, order.after.join("` and `"));
             let finding = Finding::new("session.order", Severity::High, message).at_value(&call.name_at);
@@ -205,9 +221,12 @@ impl<'c> Judging<'c> {
     fn counted(&self, mut verdict: Verdict, call: &Call, tool: &'c Tool) -> Verdict {
         for (code, quota, Taken { used, resets_in_ms, .. }) in self.session.call(tool, &call.name, &call.arguments) {
             let wait = resets_in_ms as f64 / 1e3;
-            let message = format!("{used} calls in {} s, the next one is allowed in {wait:.1} s", quota.window.millis() / 1000);
+            let message =
+                format!("{used} calls in {} s, the next one is allowed in {wait:.1} s", quota.window.millis() / 1000);
             let finding = Finding::new(code, Severity::Medium, message).at_value(&call.name_at);
-            verdict = verdict.at_least(Effect::Deny).finding(finding.measured(used as f64 + 1.0).threshold(quota.most as f64));
+            verdict = verdict
+                .at_least(Effect::Deny)
+                .finding(finding.measured(used as f64 + 1.0).threshold(quota.most as f64));
         }
         let Some(spend) = &tool.spend else { return verdict };
         let (code, message, at) = match self.session.spend(spend, &call.name, &call.arguments) {

@@ -50,7 +50,13 @@ impl Narrow {
     }
 
     /// None where it is small enough; an edit, or none where there cannot be one.
-    fn edit(&self, call: &Call, at: &str, value: &Value, text: &dyn Fn(&str) -> Option<String>) -> Option<Option<Edit>> {
+    fn edit(
+        &self,
+        call: &Call,
+        at: &str,
+        value: &Value,
+        text: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Option<Edit>> {
         let replacement = match &self.to {
             To::Most(most) => match number(value) {
                 Some(number) if number <= *most => return None,

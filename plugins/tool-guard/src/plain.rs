@@ -11,7 +11,11 @@ pub(crate) struct Plain {
 
 impl Plain {
     pub(crate) fn of(text: &str) -> Plain {
-        let mut plain = Plain { chars: Vec::with_capacity(text.len()), starts: Vec::with_capacity(text.len() + 1), joined: Vec::new() };
+        let mut plain = Plain {
+            chars: Vec::with_capacity(text.len()),
+            starts: Vec::with_capacity(text.len() + 1),
+            joined: Vec::new(),
+        };
         let mut before = ' ';
         let mut rest = text.char_indices().peekable();
         while let Some((at, written)) = rest.next() {
@@ -100,7 +104,8 @@ fn fold(written: char) -> char {
 }
 
 fn is_invisible(written: char) -> bool {
-    !written.is_ascii() && matches!(written, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
+    !written.is_ascii()
+        && matches!(written, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{e0000}'..='\u{e0fff}')
 }

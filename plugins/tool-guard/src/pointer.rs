@@ -57,7 +57,9 @@ pub(crate) fn texts<'v>(at: String, value: &'v Value, found: &mut Vec<(String, &
             items.iter().enumerate().for_each(|(place, item)| texts(format!("{at}/{place}"), item, found));
         }
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| texts(format!("{at}/{}", tool_calls::segment(name)), value, found));
+            members
+                .iter()
+                .for_each(|(name, value)| texts(format!("{at}/{}", tool_calls::segment(name)), value, found));
         }
         _ => {}
     }

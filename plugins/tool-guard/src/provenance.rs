@@ -130,7 +130,8 @@ fn named(pattern: &Pattern, arguments: &Value) -> Vec<(String, String)> {
 
 /// What a list of recipients and the like is made of.
 fn items(text: &str) -> impl Iterator<Item = &str> {
-    let is_number = text.chars().all(|c| c.is_alphanumeric() || " -+()./".contains(c)) && text.chars().any(|c| c.is_ascii_digit());
+    let is_number = text.chars().all(|c| c.is_alphanumeric() || " -+()./".contains(c))
+        && text.chars().any(|c| c.is_ascii_digit());
     // `DE02 1203 0000` is one name, `a@x.example b@x.example` are two.
     let ends = move |c: char| ",;<>\"'()[]{}|".contains(c) || (c.is_whitespace() && !is_number);
     text.split(ends).map(|item| item.trim().trim_end_matches(['.', '!', '?', ':'])).filter(|item| !item.is_empty())
@@ -162,9 +163,13 @@ fn is_date(text: &str) -> bool {
 fn is_known(config: &Config, value: &str) -> bool {
     let lower = value.trim().to_lowercase();
     // A glob means one name: nothing that could hold two.
-    let one = !lower.contains(|c: char| c.is_whitespace() || c.is_control() || ",;\"<>\\".contains(c)) && lower.matches('@').count() <= 1;
+    let one = !lower.contains(|c: char| c.is_whitespace() || c.is_control() || ",;\"<>\\".contains(c))
+        && lower.matches('@').count() <= 1;
     let squeezed: String = lower.chars().filter(|c| !c.is_whitespace()).collect();
-    config.known.iter().any(|known| (one && known.matches(&lower)) || known.matches(&squeezed) && !lower.contains('@'))
+    config
+        .known
+        .iter()
+        .any(|known| (one && known.matches(&lower)) || known.matches(&squeezed) && !lower.contains('@'))
 }
 
 #[cfg(test)]
@@ -174,13 +179,35 @@ mod tests {
     #[test]
     fn names_are_told_from_words() {
         for name in [
-            "DE02120300000000202051", "DE02 1203 0000 0000 2020 51", "ann@acme.example", "https://a.example/x", "www.a.example", "/etc/passwd",
-            "~/x", "../x", "C:\\x", "+49 30 123456", "12345678", "@ann", "#general", "0x52908400098527886E0F7030069857D2E4169EE7",
+            "DE02120300000000202051",
+            "DE02 1203 0000 0000 2020 51",
+            "ann@acme.example",
+            "https://a.example/x",
+            "www.a.example",
+            "/etc/passwd",
+            "~/x",
+            "../x",
+            "C:\\x",
+            "+49 30 123456",
+            "12345678",
+            "@ann",
+            "#general",
+            "0x52908400098527886E0F7030069857D2E4169EE7",
             "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
         ] {
             assert!(is_name_of_something(name), "{name}");
         }
-        for words in ["hello", "Meeting at 10", "2026-01-31", "2026-01-31T10:00:00Z", "high", "EUR", "12.50", "e.g.", "Dear Ann"] {
+        for words in [
+            "hello",
+            "Meeting at 10",
+            "2026-01-31",
+            "2026-01-31T10:00:00Z",
+            "high",
+            "EUR",
+            "12.50",
+            "e.g.",
+            "Dear Ann",
+        ] {
             assert!(!is_name_of_something(words), "{words}");
         }
     }

@@ -75,7 +75,8 @@ impl TryFrom<RawRule> for Rule {
         let globs = |names: Vec<String>| names.iter().map(|name| WildMatch::new(&name.to_lowercase())).collect();
         let folders = |folders: Vec<String>| {
             let each = folders.iter().map(|folder| {
-                path(folder).ok_or_else(|| of(format!("`{folder}` is no folder from the root, such as `/srv/claims`")))
+                path(folder)
+                    .ok_or_else(|| of(format!("`{folder}` is no folder from the root, such as `/srv/claims`")))
             });
             each.collect::<Result<Vec<_>, _>>()
         };
@@ -95,7 +96,10 @@ impl TryFrom<RawRule> for Rule {
         ];
         let demands: Vec<Demand> = demands.into_iter().flatten().collect();
         if demands.is_empty() {
-            return Err(of("it demands nothing: say `least`, `most`, `one_of`, `like`, `below`, `hosts`, `sql` or `schema`".to_owned()));
+            return Err(of(
+                "it demands nothing: say `least`, `most`, `one_of`, `like`, `below`, `hosts`, `sql` or `schema`"
+                    .to_owned(),
+            ));
         }
         let when = when.into_iter().map(|(pointer, values)| {
             Pattern::new(&pointer).map_err(of)?;
@@ -121,7 +125,10 @@ impl Rule {
         }
         let found = self.at.find(arguments);
         if found.is_empty() && !self.optional {
-            return vec![Broken { at: self.at.as_str().to_owned(), why: "it is missing, so the rule cannot be met".to_owned() }];
+            return vec![Broken {
+                at: self.at.as_str().to_owned(),
+                why: "it is missing, so the rule cannot be met".to_owned(),
+            }];
         }
         let each = found.into_iter().flat_map(|(at, value)| {
             let broken = self.demands.iter().filter_map(|demand| demand.why_not(value, look));
@@ -146,7 +153,8 @@ impl Demand {
             Demand::Most(bound) => self::bound(value, bound, look, |value, bound| value <= bound, "at most"),
             Demand::OneOf(values) => (!values.contains(value)).then(|| "it is none of the values allowed".to_owned()),
             Demand::Like(globs) => {
-                let like = value.as_str().is_some_and(|text| globs.iter().any(|glob| glob.matches(&text.to_lowercase())));
+                let like =
+                    value.as_str().is_some_and(|text| globs.iter().any(|glob| glob.matches(&text.to_lowercase())));
                 (!like).then(|| "it is like none of the values allowed".to_owned())
             }
             Demand::Below(folders) => match value.as_str().and_then(path) {
@@ -231,7 +239,8 @@ pub(crate) fn host(text: &str) -> Option<String> {
     let name = authority.split(':').next()?.trim_end_matches('.');
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
     let port = authority.strip_prefix(name).unwrap_or_default().trim_start_matches('.');
-    let port_ok = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let port_ok =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
     (!name.is_empty() && name.chars().all(plain) && port_ok).then(|| name.to_owned())
 }
 
@@ -256,7 +265,10 @@ mod tests {
     fn numbers_keep_to_bounds_that_may_stand_in_the_request() {
         assert!(passes(r#"{"at":"/n","most":500}"#, json!({"n": 500})));
         assert!(passes(r#"{"at":"/n","most":500}"#, json!({"n": "500"})));
-        assert_eq!(broken(r#"{"at":"/n","most":500}"#, json!({"n": 500.01})), [("/n".into(), "expected at most 500".into())]);
+        assert_eq!(
+            broken(r#"{"at":"/n","most":500}"#, json!({"n": 500.01})),
+            [("/n".into(), "expected at most 500".into())]
+        );
         assert!(!passes(r#"{"at":"/n","most":500}"#, json!({"n": "many"})));
         assert!(!passes(r#"{"at":"/n","most":500}"#, json!({"n": "NaN"})));
         assert!(passes(r#"{"at":"/n","most":{"from":"/context/limit"}}"#, json!({"n": 900})));
@@ -278,12 +290,27 @@ mod tests {
     #[test]
     fn a_path_stays_below_its_folder() {
         let rule = r#"{"at":"/p","below":["/srv/claims"]}"#;
-        for inside in ["/srv/claims/a.pdf", "/srv/claims", "/srv//claims/./a", "/srv/claims/../claims/a", "/tmp/../srv/claims/a"] {
+        for inside in [
+            "/srv/claims/a.pdf",
+            "/srv/claims",
+            "/srv//claims/./a",
+            "/srv/claims/../claims/a",
+            "/tmp/../srv/claims/a",
+        ] {
             assert!(passes(rule, json!({"p": inside})), "{inside}");
         }
         for outside in [
-            "/srv/claimsX/a", "/srv/claims/../../etc/passwd", "srv/claims/a", "/srv/claims/%2e%2e/a", "~/a", "/srv/claims/$HOME",
-            "C:\\srv\\claims", "/../srv/claims/a", "/srv/claims\0/a", "", "/srv/claims/..\\a",
+            "/srv/claimsX/a",
+            "/srv/claims/../../etc/passwd",
+            "srv/claims/a",
+            "/srv/claims/%2e%2e/a",
+            "~/a",
+            "/srv/claims/$HOME",
+            "C:\\srv\\claims",
+            "/../srv/claims/a",
+            "/srv/claims\0/a",
+            "",
+            "/srv/claims/..\\a",
         ] {
             assert!(!passes(rule, json!({"p": outside})), "{outside}");
         }
@@ -296,9 +323,19 @@ mod tests {
             assert!(passes(rule, json!({"u": inside})), "{inside}");
         }
         for outside in [
-            "https://evil.test", "https://acme.example.evil.test/", "https://acme.example@evil.test/", "https://evil.test#acme.example",
-            "https://evil.test\\.acme.example", "ftp://acme.example", "//acme.example", "https:acme.example", "javascript:alert(1)",
-            "https://xn--acme.example.evil.test", "https://acme.example:80@evil.test", "https://аcme.example", "https:///acme.example",
+            "https://evil.test",
+            "https://acme.example.evil.test/",
+            "https://acme.example@evil.test/",
+            "https://evil.test#acme.example",
+            "https://evil.test\\.acme.example",
+            "ftp://acme.example",
+            "//acme.example",
+            "https:acme.example",
+            "javascript:alert(1)",
+            "https://xn--acme.example.evil.test",
+            "https://acme.example:80@evil.test",
+            "https://аcme.example",
+            "https:///acme.example",
             "https://acme.example:evil",
         ] {
             assert!(!passes(rule, json!({"u": outside})), "{outside}");

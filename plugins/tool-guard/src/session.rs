@@ -33,7 +33,12 @@ impl<'c> Session<'c> {
     }
 
     /// Counts a call; the quota that has no room for it, and what was counted.
-    pub(crate) fn call(&self, tool: &'c Tool, name: &str, arguments: &Value) -> Vec<(&'static str, &'c Quota, Taken)> {
+    pub(crate) fn call(
+        &self,
+        tool: &'c Tool,
+        name: &str,
+        arguments: &Value,
+    ) -> Vec<(&'static str, &'c Quota, Taken)> {
         let same = format!("{name} {arguments}");
         let counted = [
             ("tool.too_many_calls", self.config.calls.as_ref(), self.key("calls", "")),
@@ -74,6 +79,7 @@ fn short(name: &str) -> String {
         return name.to_owned();
     }
     // FNV-1a, twice: who makes two names collide has the two counted together, which is never too little.
-    let hash = |start: u64| name.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        |start: u64| name.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("#{}:{:016x}{:016x}", name.len(), hash(0xcbf2_9ce4_8422_2325), hash(0x6c62_272e_07bb_0142))
 }

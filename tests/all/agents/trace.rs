@@ -102,7 +102,11 @@ fn totals_are_what_an_independent_computation_says() {
             denied += spent.denied;
             for tenant in 0..TENANTS {
                 let expected = totals.get(&(tenant, window)).copied().unwrap_or(0);
-                assert_eq!(used(&host, tenant, minute[0].0), expected, "tenant {tenant}, minute {window}, {threads} threads");
+                assert_eq!(
+                    used(&host, tenant, minute[0].0),
+                    expected,
+                    "tenant {tenant}, minute {window}, {threads} threads"
+                );
                 assert!(expected <= LIMIT);
             }
             match build % 3 {

@@ -213,7 +213,9 @@ mod tests {
     use super::*;
 
     fn decoded(answer: &str) -> Result<Answer, (String, String)> {
-        let request = Document::parse(r#"{"content":[{"text":"aé\nb","role":"user"}],"payload":{"rows":5000}}"#.as_bytes(), 64).unwrap();
+        let request =
+            Document::parse(r#"{"content":[{"text":"aé\nb","role":"user"}],"payload":{"rows":5000}}"#.as_bytes(), 64)
+                .unwrap();
         decode(answer.as_bytes(), request.root(), |at| at != "/content/0/role").map_err(|e| (e.pointer, e.message))
     }
 

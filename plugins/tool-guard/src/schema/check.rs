@@ -2,7 +2,10 @@
 
 use serde_json::{Number, Value};
 
-use super::{ARRAY, ArrayRules, At, BOOLEAN, Combined, INTEGER, NULL, NUMBER, Node, NumberRules, OBJECT, ObjectRules, TEXT, TYPES, TextRules};
+use super::{
+    ARRAY, ArrayRules, At, BOOLEAN, Combined, INTEGER, NULL, NUMBER, Node, NumberRules, OBJECT, ObjectRules, TEXT,
+    TYPES, TextRules,
+};
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +158,8 @@ impl<'n> Check<'n> {
             }
         }
         if rules.unique {
-            let twice = (1..items.len()).find(|place| items[..*place].iter().any(|other| same(other, &items[*place])));
+            let twice =
+                (1..items.len()).find(|place| items[..*place].iter().any(|other| same(other, &items[*place])));
             if let Some(place) = twice {
                 self.wrong(|| format!("item {place} is there twice"));
             }
@@ -269,14 +273,16 @@ pub(super) fn same(one: &Value, other: &Value) -> bool {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len() && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
+            one.len() == other.len()
+                && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
         }
         _ => one == other,
     }
 }
 
 fn named(types: u8) -> String {
-    let names = TYPES.iter().filter(|(name, bits)| bits & types == *bits && !(*name == "integer" && types & NUMBER != 0));
+    let names =
+        TYPES.iter().filter(|(name, bits)| bits & types == *bits && !(*name == "integer" && types & NUMBER != 0));
     let names: Vec<&str> = names.map(|(name, _)| *name).collect();
     // A number that is no integer has only the one bit.
     if names.is_empty() { "number".to_owned() } else { names.join(" or ") }

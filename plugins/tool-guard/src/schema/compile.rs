@@ -14,15 +14,28 @@ const MOST: usize = 10_000;
 
 /// Keywords that say something to people and nothing to this.
 const ANNOTATIONS: [&str; 13] = [
-    "$schema", "$comment", "$vocabulary", "title", "description", "default", "examples", "deprecated", "readOnly",
-    "writeOnly", "format", "contentEncoding", "contentMediaType",
+    "$schema",
+    "$comment",
+    "$vocabulary",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "format",
+    "contentEncoding",
+    "contentMediaType",
 ];
 
 pub(super) fn compile(schema: &Value) -> Result<Schema, String> {
     let mut compiler = Compiler { root: schema, nodes: Vec::new(), referred: BTreeMap::new() };
     compiler.node(schema, "", 0)?;
     // What is referred to is compiled once, and may refer to itself.
-    while let Some((pointer, at)) = compiler.referred.iter().find(|(_, reference)| !reference.done).map(|(p, r)| (p.clone(), r.at)) {
+    while let Some((pointer, at)) =
+        compiler.referred.iter().find(|(_, reference)| !reference.done).map(|(p, r)| (p.clone(), r.at))
+    {
         let target = compiler.root.pointer(&pointer).ok_or_else(|| format!("`#{pointer}` refers to nothing"))?;
         let node = compiler.fields(target, &pointer, 0)?;
         compiler.nodes[at] = node;
@@ -90,8 +103,12 @@ impl Compiler<'_> {
 
     /// The node that a reference means, to be compiled later.
     fn refer(&mut self, reference: &str, pointer: &str) -> Result<At, String> {
-        let target = reference.strip_prefix('#').and_then(decoded).filter(|target| target.is_empty() || target.starts_with('/'));
-        let target = target.ok_or_else(|| format!("`{pointer}/$ref`: only `#/…` within the schema can be referred to"))?;
+        let target = reference
+            .strip_prefix('#')
+            .and_then(decoded)
+            .filter(|target| target.is_empty() || target.starts_with('/'));
+        let target =
+            target.ok_or_else(|| format!("`{pointer}/$ref`: only `#/…` within the schema can be referred to"))?;
         if let Some(reference) = self.referred.get(&target) {
             return Ok(reference.at);
         }
@@ -293,7 +310,8 @@ impl<'f> Reading<'_, '_, 'f> {
     }
 
     fn names(&self, key: &str, value: &Value) -> Result<Vec<String>, String> {
-        let names = value.as_array().and_then(|names| names.iter().map(|name| Some(name.as_str()?.to_owned())).collect());
+        let names =
+            value.as_array().and_then(|names| names.iter().map(|name| Some(name.as_str()?.to_owned())).collect());
         names.map_or_else(|| self.wrong(key, "an array of names"), Ok)
     }
 
@@ -311,7 +329,8 @@ impl<'f> Reading<'_, '_, 'f> {
             unique: self.flag("uniqueItems")?,
         };
         let ArrayRules { first, rest, contains, fewest, most, unique, .. } = &rules;
-        let any = !first.is_empty() || rest.is_some() || contains.is_some() || *fewest > 0 || most.is_some() || *unique;
+        let any =
+            !first.is_empty() || rest.is_some() || contains.is_some() || *fewest > 0 || most.is_some() || *unique;
         Ok(any.then_some(rules))
     }
 
@@ -370,9 +389,13 @@ impl<'f> Reading<'_, '_, 'f> {
     fn unknown(&self) -> Result<(), String> {
         // Below the root, `$id` would give references another meaning.
         let is_root = |key: &str| key == "$id" && self.pointer.is_empty();
-        let known = |key: &str| is_root(key) || self.known.contains(&key) || ANNOTATIONS.contains(&key) || key.starts_with("x-");
+        let known = |key: &str| {
+            is_root(key) || self.known.contains(&key) || ANNOTATIONS.contains(&key) || key.starts_with("x-")
+        };
         match self.fields.keys().find(|key| !known(key)) {
-            Some(key) => Err(format!("`{}/{}` is no keyword that is checked here", self.pointer, tool_calls::segment(key))),
+            Some(key) => {
+                Err(format!("`{}/{}` is no keyword that is checked here", self.pointer, tool_calls::segment(key)))
+            }
             None => Ok(()),
         }
     }

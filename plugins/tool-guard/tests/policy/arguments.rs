@@ -54,7 +54,10 @@ fn what_is_too_large_is_made_smaller_in_every_shape() {
     let arguments = r#"{"sql":"select 1", "limit" : 5e3 }"#;
     let text = fresh(&in_text("db.query", arguments));
     let edit = &text.edits[0];
-    assert_eq!((edit.at.as_str(), &arguments[edit.start..edit.end]), ("/payload/tool_calls/0/function/arguments", "5e3"));
+    assert_eq!(
+        (edit.at.as_str(), &arguments[edit.start..edit.end]),
+        ("/payload/tool_calls/0/function/arguments", "5e3")
+    );
     let small = fresh(&call("db.query", json!({"sql": "select 1", "limit": 50}), &[]));
     assert_eq!(small.edits, []);
     let odd = fresh(&call("db.query", json!({"sql": "select 1", "limit": "all"}), &[]));

@@ -91,7 +91,8 @@ fn parallel_calls_are_judged_one_by_one() {
         let arguments = json!({"to": to, "body": "."}).to_string();
         json!({"id": id, "type": "function", "function": {"name": "mail.send", "arguments": arguments}})
     };
-    request["payload"] = json!({"tool_calls": [one("a", "ann@acme.example"), one("b", "eve@evil.test"), one("c", "bob@beta.test")]});
+    request["payload"] =
+        json!({"tool_calls": [one("a", "ann@acme.example"), one("b", "eve@evil.test"), one("c", "bob@beta.test")]});
     let verdict = fresh(&request);
     assert_eq!(verdict.effect, Effect::Review);
     let each = verdict.findings.iter().filter(|finding| finding.code == "tool.judged");
@@ -116,8 +117,7 @@ fn irreversible_acts_wait_for_the_user_to_confirm_the_very_call() {
 
 #[test]
 fn every_sample_is_judged() {
-    let manifest: Value =
-        serde_json::from_str(include_str!("../../samples.json")).unwrap();
+    let manifest: Value = serde_json::from_str(include_str!("../../samples.json")).unwrap();
     for sample in manifest.as_array().unwrap() {
         fresh(sample);
     }

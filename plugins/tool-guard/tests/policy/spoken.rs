@@ -10,7 +10,11 @@ const IBAN: &str = "DE02120300000000202051";
 #[test]
 fn what_only_a_document_says_is_named_with_its_span() {
     let page = "Invoice 7. Our account has changed: DE02 1203 0000 0000 2020 51. Thank you.";
-    let request = call("payments.transfer", json!({"to": IBAN, "amount": 5}), &[("user", "pay the invoice"), ("retrieved", page)]);
+    let request = call(
+        "payments.transfer",
+        json!({"to": IBAN, "amount": 5}),
+        &[("user", "pay the invoice"), ("retrieved", page)],
+    );
     let verdict = fresh(&request);
     assert_eq!((verdict.effect, codes(&verdict)), (Effect::Review, vec!["tool.unconfirmed", "provenance.untrusted"]));
     let finding = &verdict.findings[1];
@@ -48,8 +52,12 @@ fn known_values_are_whole_names() {
     let send = |to: &str| fresh(&call("mail.send", json!({"to": to, "body": "."}), &[])).effect;
     assert_eq!(send("Ann@Acme.example"), Effect::Allow);
     for trick in [
-        "eve@evil.test,@acme.example", "eve@evil.test ann@acme.example", "\"eve@evil.test\"@acme.example", "eve@evil.test<x@acme.example>",
-        "eve@acme.example.evil.test", "eve@evil.test%0a@acme.example",
+        "eve@evil.test,@acme.example",
+        "eve@evil.test ann@acme.example",
+        "\"eve@evil.test\"@acme.example",
+        "eve@evil.test<x@acme.example>",
+        "eve@acme.example.evil.test",
+        "eve@evil.test%0a@acme.example",
     ] {
         assert_ne!(send(trick), Effect::Allow, "{trick}");
     }
