@@ -1,11 +1,13 @@
 //! `weir demo`: a day of several companies in a few seconds, with the shipped policies, a hostile one, and changes of
 //! policies while everybody keeps asking.
 //!
-//! [`traffic`] makes the requests, [`cards`] shows single ones, [`hostile`] brings in policies that never answer.
+//! [`traffic`] makes the requests, [`cards`] shows single ones, [`agent`] is about a model that is misled, [`hostile`] brings
+//! in policies that never answer.
 //! [`swap`] is about changes: [`operator`] makes them, with a [`bomb`] among them, [`callers`] ask meanwhile, and
 //! [`evidence`] compares what they were told with the records. [`records`] reads back what was recorded: the numbers at
 //! the end are its, not the runtime's.
 
+mod agent;
 mod bomb;
 mod callers;
 mod cards;
@@ -45,9 +47,9 @@ use traffic::Traffic;
 /// See Weir at work: made-up requests, the shipped policies, hostile ones, swaps
 ///
 /// Plays requests of five teams in two companies through the shipped policies: prompts, answers, tool
-/// calls, releases of models, and a week's numbers. Then come a policy that never ends, and changes
-/// of the policies while callers keep asking: a good one, a mistake, a module that chokes compilers,
-/// half a file, and the way back. No network; the texts and people are made up. The summary at the
+/// calls, releases of models, and a week's numbers. Then come an agent that a mail misleads, a policy
+/// that never ends, and changes of the policies while callers keep asking: a good one, a mistake, a
+/// module that chokes compilers, half a file, and the way back. No network; the texts and people are made up. The summary at the
 /// end is read back from the records.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -87,10 +89,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         play.opening(&folder)?;
         play.first_act(&folder).await?;
         if interrupt.exit().is_none() {
-            play.second_act(&folder).await?;
+            play.agent_act(&folder).await?;
         }
         if interrupt.exit().is_none() {
-            play.third_act(&folder).await?;
+            play.hostile_act(&folder).await?;
+        }
+        if interrupt.exit().is_none() {
+            play.swap_act(&folder).await?;
         }
         play.closing(&folder)?;
         play.outcome()
@@ -132,7 +137,7 @@ struct Play {
     answered: u64,
     /// Number of the first record; a folder may hold those of a former demo.
     first_record: Option<u64>,
-    /// What came of the third act, once it has been played.
+    /// What came of the last act, once it has been played.
     evidence: Option<Evidence>,
 }
 
@@ -178,8 +183,23 @@ impl Play {
         Ok(())
     }
 
-    /// The same with policies that never answer.
-    async fn second_act(&mut self, folder: &Folder) -> Result<(), Failed> {
+    /// Calls of an agent that reads what strangers write.
+    async fn agent_act(&mut self, folder: &Folder) -> Result<(), Failed> {
+        self.stage.title(agent::TITLE)?;
+        self.stage.lines(agent::CAPTION)?;
+        let opening = set::open(folder.builder(), agent::set(), &folder.records);
+        let Some(runtime) = self.opened(opening).await? else { return Ok(()) };
+        for scene in agent::scenes() {
+            let decision = runtime.evaluate(scene.request()).await;
+            self.count(&decision);
+            self.stage.lines(scene.lines(&decision, self.stage.paint))?;
+        }
+        runtime.shutdown(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    /// The shipped set with policies that never answer.
+    async fn hostile_act(&mut self, folder: &Folder) -> Result<(), Failed> {
         self.stage.title("Then somebody ships a policy that never ends")?;
         self.stage.lines(hostile::CAPTION)?;
         let opening = set::open(folder.builder(), hostile::set(), &folder.records);
@@ -229,7 +249,7 @@ impl Play {
     }
 
     /// The policies change while callers keep asking.
-    async fn third_act(&mut self, folder: &Folder) -> Result<(), Failed> {
+    async fn swap_act(&mut self, folder: &Folder) -> Result<(), Failed> {
         self.stage.title(swap::TITLE)?;
         let (traffic, interrupt) = (self.traffic.clone(), self.interrupt.clone());
         let opening = Swap::open(&self.stage, interrupt, folder, traffic);

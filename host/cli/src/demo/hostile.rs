@@ -1,4 +1,4 @@
-//! The second act: the shipped set with a policy in it that never answers.
+//! The act of the endless loop: the shipped set with a policy in it that never answers.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The third act: the policies change while callers keep asking, and not every change is a good one.
+//! The last act: the policies change while callers keep asking, and not every change is a good one.
 //!
 //! [`operator`] changes the files that the host follows, [`callers`](super::callers) ask all the time, and
 //! [`evidence`](super::evidence) compares what they were told with the records.

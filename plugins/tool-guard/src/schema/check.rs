@@ -104,17 +104,20 @@ impl<'n> Check<'n> {
 
     fn number(&mut self, rules: &NumberRules, number: &Number) {
         let NumberRules { least, most, above, below, multiple_of } = *rules;
-        let value = number.as_f64().unwrap_or(f64::NAN);
-        if let Some(least) = least.filter(|least| !(value >= *least)) {
+        let Some(value) = number.as_f64() else {
+            self.wrong(|| "a number that cannot be compared".to_owned());
+            return;
+        };
+        if let Some(least) = least.filter(|least| value < *least) {
             self.wrong(|| format!("expected at least {least}"));
         }
-        if let Some(most) = most.filter(|most| !(value <= *most)) {
+        if let Some(most) = most.filter(|most| value > *most) {
             self.wrong(|| format!("expected at most {most}"));
         }
-        if let Some(above) = above.filter(|above| !(value > *above)) {
+        if let Some(above) = above.filter(|above| value <= *above) {
             self.wrong(|| format!("expected more than {above}"));
         }
-        if let Some(below) = below.filter(|below| !(value < *below)) {
+        if let Some(below) = below.filter(|below| value >= *below) {
             self.wrong(|| format!("expected less than {below}"));
         }
         if let Some(step) = multiple_of.filter(|step| !is_multiple(number, *step)) {
