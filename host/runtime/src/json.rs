@@ -375,7 +375,8 @@ mod tests {
             assert_eq!(Places::of(root).at(pointer).map(Value::span), root.at(pointer).map(Value::span), "{pointer}");
         }
         assert_eq!(Places::of(root).text("/list/0/x"), Some("é\n"));
-        assert_eq!(Places::of(root).text("/n"), None);
+        assert_eq!(Places::of(root).text("/n"), Some("1.2300e+00"));
+        assert_eq!(Places::of(root).text("/list"), None);
         assert_eq!(root.get("n").unwrap().raw(), "1.2300e+00");
         assert_eq!(root.at("/big").unwrap().raw(), "123456789012345678901234567890");
         assert_eq!(root.at("/list").unwrap().raw(), r#"[ {"x": "é\n"} , null ]"#);

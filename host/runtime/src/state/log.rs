@@ -118,6 +118,8 @@ pub(super) struct Log {
     /// Wakes the thread that syncs.
     work: Condvar,
     todo: Mutex<Todo>,
+    /// One snapshot at a time.
+    compacting: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -159,8 +161,14 @@ impl Log {
             }));
         }
         let writer = Mutex::new(Writer::create(&folder, numbers.last().map_or(1, |last| last + 1))?);
-        let log =
-            Log { folder, writer, failing: AtomicBool::new(false), work: Condvar::new(), todo: Mutex::default() };
+        let log = Log {
+            folder,
+            writer,
+            failing: AtomicBool::new(false),
+            work: Condvar::new(),
+            todo: Mutex::default(),
+            compacting: Mutex::default(),
+        };
         Ok((log, lines))
     }
 
@@ -222,6 +230,7 @@ impl Log {
 
     /// Writes all counters down anew and begins another log.
     pub(super) fn compact(&self, state: &State) -> io::Result<()> {
+        let _one = poison::lock(&self.compacting);
         let old = {
             let mut writer = poison::lock(&self.writer);
             let next = Writer::create(&self.folder, writer.number + 1)?;
