@@ -3,6 +3,8 @@
 //! `cargo run -p tool-guard --example conformance -- [--suite FOLDER] [--calls FILE]`: `FOLDER` is `tests/draft2020-12` of the
 //! suite; `FILE` has a line of JSON for each task: `functions` with `parameters`, and `ground_truth` with accepted arguments.
 
+#![expect(clippy::print_stdout, reason = "an example shows its figures")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;

@@ -156,7 +156,9 @@ fn play(host: &Runtime, threads: usize, first: usize, minute: &[(u64, u64, u64)]
                 _ => json!({"prompt_tokens": context, "completion_tokens": generated}),
             };
             assert_eq!(ask(host, "inference.output", id, at, json!({"usage": usage})).effect(), Effect::Allow);
-            spent.allowed.push((id % TENANTS, if id % 7 == 0 { context + 1_000 } else { context + generated }));
+            spent
+                .allowed
+                .push((id % TENANTS, if id.is_multiple_of(7) { context + 1_000 } else { context + generated }));
         }
     };
     std::thread::scope(|scope| {
