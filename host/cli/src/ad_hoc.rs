@@ -43,16 +43,32 @@ impl AdHoc {
         limits: &Limits,
         inspection: &Inspection,
     ) -> Result<AdHoc, Failed> {
+        let config = config.map(|file| self::config(file)).transpose()?;
+        Ok(AdHoc::with(module, config, limits, inspection))
+    }
+
+    /// As [`AdHoc::new`], with a configuration that is at hand.
+    pub(crate) fn configured(
+        module: &Path,
+        config: &Map<String, Value>,
+        limits: &Limits,
+        inspection: &Inspection,
+    ) -> Result<AdHoc, Failed> {
+        let config = inline_table(config).map_err(|why| Failed::input(format!("`config`: {why}")))?;
+        Ok(AdHoc::with(module, Some(config), limits, inspection))
+    }
+
+    fn with(module: &Path, config: Option<String>, limits: &Limits, inspection: &Inspection) -> AdHoc {
         let grants = grants(inspection);
         let mut text = format!("module = \"{MODULE}\"\ncheckpoints = [\"*\"]\n");
         let list: Vec<String> = grants.iter().map(|grant| quoted(grant)).collect();
         text.push_str(&format!("grants = [{}]\n", list.join(", ")));
-        if let Some(file) = config {
-            text.push_str(&format!("config = {}\n", self::config(file)?));
+        if let Some(config) = config {
+            text.push_str(&format!("config = {config}\n"));
         }
         let (fuel, memory, deadline) = (limits.fuel, quoted(&limits.memory), quoted(&limits.deadline));
         text.push_str(&format!("limits = {{ fuel = {fuel}, memory = {memory}, deadline = {deadline} }}\n"));
-        Ok(AdHoc { grants, name: name(module, inspection), lines: text })
+        AdHoc { grants, name: name(module, inspection), lines: text }
     }
 
     /// The set with the one policy.
@@ -104,7 +120,7 @@ fn grants(inspection: &Inspection) -> BTreeSet<String> {
     let asked = inspection.manifest.iter().flat_map(|manifest| manifest.grants.iter().cloned());
     let imported = inspection.imports.iter().filter_map(|import| match import.name.as_str() {
         "weir.log" => Some("log".to_owned()),
-        "weir.state_take" => Some("state".to_owned()),
+        name if name.starts_with("weir.state_") => Some("state".to_owned()),
         _ => None,
     });
     asked.chain(imported).collect()

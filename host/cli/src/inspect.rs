@@ -78,7 +78,7 @@ pub(crate) fn read_policy(path: &Path) -> Result<(Vec<u8>, Inspection), Failed> 
 }
 
 /// Reads a module of a size that could be one.
-fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
+pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
     if path.is_dir() {
         return Err(Failed::input(format!("`{}` is a folder", path.display()))
             .help("name a module in it, or use `weir check` for a whole set"));

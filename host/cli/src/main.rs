@@ -1,12 +1,14 @@
 //! The command `weir`: one file per subcommand, and one exit code per way to end.
 //!
 //! `eval` and `demo` feed a [`Runtime`](weir::Runtime) and count what comes out in [`tally`], whose numbers [`summary`]
-//! prints; `run`, `bench`, `check` and `inspect` answer about one module or one set. With `--follow` an `eval` is a host that
+//! prints; `run`, `bench`, `check` and `inspect` answer about one module or one set; `new`, `build`, `test` and `pack` are for
+//! authors, in each [`language`]. With `--follow` an `eval` is a host that
 //! [`follow`]s its set, and so is a [`serve`] that answers over HTTP; `status`, `generations` and `rollback` ask it through its [`control`] socket. What a terminal shows
 //! goes through [`terminal`] and [`table`]; how a process ends is in [`exit`].
 
 mod ad_hoc;
 mod bench;
+mod build;
 mod check;
 mod completions;
 mod control;
@@ -18,8 +20,11 @@ mod generations;
 mod inspect;
 mod interrupt;
 mod key;
+mod language;
 mod lines;
 mod lock;
+mod new;
+mod pack;
 mod progress;
 mod rollback;
 mod run;
@@ -33,6 +38,7 @@ mod table;
 mod tail;
 mod tally;
 mod task;
+mod test;
 mod terminal;
 
 use std::process::ExitCode;
@@ -61,6 +67,8 @@ Examples:
   weir run pii_secrets.wasm request.json       try one policy on one request
   weir inspect pii_secrets.wasm                what is in this module?
   weir bench pii_secrets.wasm request.json     what does an evaluation cost?
+  weir new no-secrets --lang c                 a policy to start from, in Rust, C or Zig
+  weir test no-secrets                         build it, and try its cases
   weir lock policies/                          make a change of several files one change
   weir eval policies/ --follow                 judge stdin while the policies change
   weir serve policies/                         answer over HTTP while the policies change
@@ -83,6 +91,10 @@ enum Command {
     Check(check::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
+    New(new::Args),
+    Build(build::Args),
+    Test(test::Args),
+    Pack(pack::Args),
     Lock(lock::Args),
     Serve(serve::Args),
     Key(key::Args),
@@ -104,6 +116,10 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::New(args) => new::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Pack(args) => pack::run(&args),
         Command::Lock(args) => lock::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Key(args) => key::run(&args),

@@ -1,0 +1,47 @@
+//! The files of templates, with the SDKs they bring along.
+
+use super::Language;
+
+type File = (&'static str, &'static str);
+
+macro_rules! sdk {
+    ($path:literal) => {
+        include_str!(concat!("../../../../plugin-sdk/", $path))
+    };
+}
+
+const CASES: File = ("cases.toml", sdk!("cases.toml"));
+const IGNORED: File = (".gitignore", "/build\n/target\n");
+const MANIFEST: File = ("manifest.json", sdk!("c/template/manifest.json"));
+
+const RUST: &[File] = &[
+    ("Cargo.toml", sdk!("rust/template/Cargo.toml")),
+    ("config.schema.json", sdk!("rust/template/config.schema.json")),
+    ("samples.json", sdk!("rust/template/samples.json")),
+    ("src/lib.rs", sdk!("rust/template/lib.rs")),
+    ("sdk/Cargo.toml", sdk!("rust/template/sdk.toml")),
+    ("sdk/README.md", sdk!("rust/README.md")),
+    ("sdk/src/abi.rs", sdk!("rust/src/abi.rs")),
+    ("sdk/src/lib.rs", sdk!("rust/src/lib.rs")),
+    ("sdk/src/log.rs", sdk!("rust/src/log.rs")),
+    ("sdk/src/manifest.rs", sdk!("rust/src/manifest.rs")),
+    ("sdk/src/policy.rs", sdk!("rust/src/policy.rs")),
+    ("sdk/src/request.rs", sdk!("rust/src/request.rs")),
+    ("sdk/src/state.rs", sdk!("rust/src/state.rs")),
+    ("sdk/src/verdict.rs", sdk!("rust/src/verdict.rs")),
+    CASES,
+    IGNORED,
+];
+
+const C: &[File] = &[("policy.c", sdk!("c/template/policy.c")), ("sdk/weir.h", sdk!("c/weir.h")), MANIFEST, CASES, IGNORED];
+
+const ZIG: &[File] =
+    &[("policy.zig", sdk!("zig/template/policy.zig")), ("sdk/weir.zig", sdk!("zig/weir.zig")), MANIFEST, CASES, IGNORED];
+
+pub(super) fn of(language: Language) -> &'static [File] {
+    match language {
+        Language::Rust => RUST,
+        Language::C => C,
+        Language::Zig => ZIG,
+    }
+}

@@ -1,0 +1,144 @@
+//! `weir test`: the cases beside a policy, judged as a host judges them.
+
+mod cases;
+mod outcome;
+mod report;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use weir::{Recorder, Request, Runtime};
+
+use crate::ad_hoc::{AdHoc, Limits, failed};
+use crate::exit::{Exit, Failed, printed};
+use crate::inspect::read_policy;
+use crate::language::Language;
+use crate::set;
+use crate::terminal::Paint;
+use cases::{Case, Cases};
+use outcome::Outcome;
+
+/// Try a policy on its test cases
+///
+/// Builds the policy of a folder, or takes a module, and judges each request of cases.toml by it, in a sandbox as
+/// everywhere:
+///
+///   config = { words = ["zebra"] }             # of all cases, unless one has its own
+///   codes  = ["words.found"]                   # every code it can find: one that no case meets is a failure
+///
+///   [[case]]
+///   name     = "a forbidden word is masked"
+///   request  = { checkpoint = "inference.input", content = [{ text = "a zebra" }] }
+///   effect   = "allow"                         # or "review", "deny"
+///   findings = ["words.found"]                 # the codes, all of them; left out: not looked at
+///   edits    = [{ at = "/content/0/text", start = 2, end = 7, replacement = "***" }]
+///   failure  = "guest_error"                   # for a policy that is expected to fail
+///   fuel     = 50_000                          # the most it may take
+///
+/// Cases with the same configuration share what the policy takes of budgets, in their order.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  weir test no-secrets
+  weir test no-secrets --watch
+  weir test --module policy.wasm --cases cases.toml --junit report.xml
+
+Exit codes: 0 all cases pass, 1 one does not, or the policy does not compile, 2 usage or input error, 4 a toolchain is
+missing, or the environment failed."
+)]
+pub(crate) struct Args {
+    /// The policy's folder
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// A module to try instead of building one
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// The cases, instead of FOLDER/cases.toml
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
+    /// Write a report that CI systems read, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Try again whenever a file of the folder changes, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
+    if !args.watch {
+        return once(args);
+    }
+    loop {
+        let before = watch::stamps(&args.folder);
+        match once(args) {
+            Ok(_) => {}
+            Err(failed) => drop(failed.report()),
+        }
+        watch::change(&args.folder, &before);
+    }
+}
+
+fn once(args: &Args) -> Result<Exit, Failed> {
+    let module = match &args.module {
+        Some(module) => module.clone(),
+        None => Language::of(&args.folder)?.build(&args.folder)?,
+    };
+    let file = args.cases.clone().unwrap_or_else(|| args.folder.join("cases.toml"));
+    let cases = Cases::read(&file)?;
+    let outcomes = judge(&module, &cases, &args.limits)?;
+    if let Some(junit) = &args.junit {
+        report::junit(junit, &module, &outcomes)?;
+    }
+    let mut stdout = io::stdout().lock();
+    let paint = Paint::for_stream(&stdout);
+    let unmet = cases.unmet(&outcomes);
+    let written = report::lines(&outcomes, &unmet, paint).iter().try_for_each(|line| writeln!(stdout, "{line}"));
+    let good = unmet.is_empty() && outcomes.iter().all(|outcome| outcome.wrong.is_empty());
+    printed(written, if good { Exit::Done } else { Exit::Denied })
+}
+
+/// Judges every case, in the order of the file; each configuration is loaded once.
+fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, Failed> {
+    let (wasm, inspection) = read_policy(module)?;
+    let mut hosts: BTreeMap<String, Result<Runtime, String>> = BTreeMap::new();
+    let mut outcomes = Vec::new();
+    for case in &cases.case {
+        let config = case.config.as_ref().unwrap_or(&cases.config);
+        let key = serde_json::to_string(config).expect("JSON always serialises");
+        if !hosts.contains_key(&key) {
+            let ad_hoc = AdHoc::configured(module, config, limits, &inspection)?;
+            let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1));
+            let executor = tokio::runtime::Builder::new_current_thread().build();
+            let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
+            let host = executor.block_on(builder.open(ad_hoc.source(wasm.clone())));
+            let host = match host {
+                Ok(host) => Ok(host),
+                // A case may expect that its configuration is refused.
+                Err(error) if case.refused.is_some() => Err(error.to_string()),
+                Err(error) => return Err(failed(module, error)),
+            };
+            hosts.insert(key.clone(), host);
+        }
+        outcomes.push(one(case, &hosts[&key]));
+    }
+    Ok(outcomes)
+}
+
+fn one(case: &Case, host: &Result<Runtime, String>) -> Outcome {
+    let host = match (host, &case.refused) {
+        (Ok(host), None) => host,
+        (Ok(_), Some(_)) => return Outcome::failed(case, "the configuration was expected to be refused".to_owned()),
+        (Err(why), Some(part)) if why.contains(part.as_str()) => return Outcome::passed(case),
+        (Err(why), _) => return Outcome::failed(case, format!("the configuration was refused: {why}")),
+    };
+    match Request::parse(case.request.to_string().as_bytes()) {
+        Ok(request) => Outcome::of(case, &host.evaluate_blocking(request)),
+        Err(error) => Outcome::failed(case, format!("`request` is no request: {error}")),
+    }
+}

@@ -1,0 +1,78 @@
+//! The file of cases.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::outcome::Outcome;
+use crate::exit::{Failed, OrFail};
+
+/// What `cases.toml` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cases {
+    #[serde(default)]
+    pub(super) config: Map<String, Value>,
+    #[serde(default)]
+    codes: BTreeSet<String>,
+    #[serde(default)]
+    pub(super) case: Vec<Case>,
+}
+
+/// One request, and what is expected of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Case {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) request: Value,
+    pub(super) config: Option<Map<String, Value>>,
+    pub(super) effect: Option<String>,
+    pub(super) findings: Option<Vec<String>>,
+    pub(super) edits: Option<Vec<Edit>>,
+    pub(super) failure: Option<String>,
+    pub(super) fuel: Option<u64>,
+    /// A part of why the configuration is refused.
+    pub(super) refused: Option<String>,
+}
+
+/// An edit that is expected.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    pub(super) at: String,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) replacement: String,
+}
+
+impl Cases {
+    pub(super) fn read(file: &Path) -> Result<Cases, Failed> {
+        let text = std::fs::read_to_string(file).or_input("read", file.display())?;
+        let cases: Cases = toml::from_str(&text).map_err(|error| {
+            Failed::input(format!("`{}` holds no cases: {}", file.display(), error.to_string().trim_end()))
+                .help("`weir test --help` shows how they are written")
+        })?;
+        if cases.case.is_empty() {
+            return Err(Failed::input(format!("`{}` holds no cases", file.display())));
+        }
+        for case in &cases.case {
+            let Case { name, effect, refused, .. } = case;
+            let effect = effect.as_deref();
+            let known = refused.is_some() || effect.is_some_and(|effect| ["allow", "review", "deny"].contains(&effect));
+            if !known {
+                let wrong = format!("`{}`: case `{name}` needs an `effect`: allow, review or deny", file.display());
+                return Err(Failed::input(wrong));
+            }
+        }
+        Ok(cases)
+    }
+
+    /// Codes that are listed and that no case has met.
+    pub(super) fn unmet(&self, outcomes: &[Outcome]) -> Vec<String> {
+        let met: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.codes).collect();
+        self.codes.iter().filter(|code| !met.contains(code)).cloned().collect()
+    }
+}
