@@ -101,7 +101,8 @@ fn cargo(folder: &Path, module: &Path) -> Result<Output, Failed> {
         })
         .next_back();
     let artifact = artifact.ok_or_else(|| {
-        Failed::refused("cargo made no module").help("`[lib]` of its Cargo.toml needs `crate-type = [\"cdylib\", \"rlib\"]`")
+        Failed::refused("cargo made no module")
+            .help("`[lib]` of its Cargo.toml needs `crate-type = [\"cdylib\", \"rlib\"]`")
     })?;
     std::fs::copy(&artifact, module).or_environment("copy", &artifact)?;
     Ok(output)
@@ -152,6 +153,7 @@ fn attach(folder: &Path, module: &Path) -> Result<(), Failed> {
     }
     let manifest = std::fs::read_to_string(&path).or_input("read", path.display())?;
     let wasm = std::fs::read(module).or_environment("read", module.display())?;
-    let packed = crate::pack::with_manifest(&wasm, &manifest).map_err(|why| Failed::input(format!("`{}`: {why}", path.display())))?;
+    let packed = crate::pack::with_manifest(&wasm, &manifest)
+        .map_err(|why| Failed::input(format!("`{}`: {why}", path.display())))?;
     std::fs::write(module, packed).or_environment("write", module.display())
 }

@@ -35,7 +35,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) || name.len() > 64 {
-        let wrong = format!("`{name}` cannot name a policy: a letter, then letters, digits and `-`, all of them small");
+        let wrong =
+            format!("`{name}` cannot name a policy: a letter, then letters, digits and `-`, all of them small");
         return Err(Failed::input(wrong));
     }
     if folder.exists() {

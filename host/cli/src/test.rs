@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use weir::{Recorder, Request, Runtime};
+use weir::{OpenError, Recorder, Request, Runtime};
 
 use crate::ad_hoc::{AdHoc, Limits, failed};
 use crate::exit::{Exit, Failed, printed};
@@ -106,28 +106,36 @@ fn once(args: &Args) -> Result<Exit, Failed> {
 /// Judges every case, in the order of the file; each configuration is loaded once.
 fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, Failed> {
     let (wasm, inspection) = read_policy(module)?;
-    let mut hosts: BTreeMap<String, Result<Runtime, String>> = BTreeMap::new();
-    let mut outcomes = Vec::new();
-    for case in &cases.case {
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, case) in cases.case.iter().enumerate() {
         let config = case.config.as_ref().unwrap_or(&cases.config);
-        let key = serde_json::to_string(config).expect("JSON always serialises");
-        if !hosts.contains_key(&key) {
-            let ad_hoc = AdHoc::configured(module, config, limits, &inspection)?;
-            let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1));
-            let executor = tokio::runtime::Builder::new_current_thread().build();
-            let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
-            let host = executor.block_on(builder.open(ad_hoc.source(wasm.clone())));
-            let host = match host {
-                Ok(host) => Ok(host),
-                // A case may expect that its configuration is refused.
-                Err(error) if case.refused.is_some() => Err(error.to_string()),
-                Err(error) => return Err(failed(module, error)),
-            };
-            hosts.insert(key.clone(), host);
-        }
-        outcomes.push(one(case, &hosts[&key]));
+        let text = serde_json::to_string(config).expect("JSON always serialises");
+        groups.entry(text).or_default().push(place);
     }
-    Ok(outcomes)
+    let mut outcomes: Vec<Option<Outcome>> = cases.case.iter().map(|_| None).collect();
+    for places in groups.into_values() {
+        let group: Vec<&Case> = places.iter().map(|place| &cases.case[*place]).collect();
+        let config = group[0].config.as_ref().unwrap_or(&cases.config);
+        let ad_hoc = AdHoc::configured(module, config, limits, &inspection)?;
+        let host = match open(&ad_hoc, wasm.clone())? {
+            Ok(host) => Ok(host),
+            // A case may expect that its configuration is refused.
+            Err(error) if group.iter().any(|case| case.refused.is_some()) => Err(error.to_string()),
+            Err(error) => return Err(failed(module, error)),
+        };
+        for (place, case) in places.into_iter().zip(group) {
+            outcomes[place] = Some(one(case, &host));
+        }
+    }
+    Ok(outcomes.into_iter().flatten().collect())
+}
+
+fn open(ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Result<Runtime, OpenError>, Failed> {
+    // A case is judged once: nothing is worth keeping.
+    let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1)).ready_instances(0);
+    let executor = tokio::runtime::Builder::new_current_thread().build();
+    let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
+    Ok(executor.block_on(builder.open(ad_hoc.source(wasm))))
 }
 
 fn one(case: &Case, host: &Result<Runtime, String>) -> Outcome {

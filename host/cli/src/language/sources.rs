@@ -33,10 +33,16 @@ const RUST: &[File] = &[
     IGNORED,
 ];
 
-const C: &[File] = &[("policy.c", sdk!("c/template/policy.c")), ("sdk/weir.h", sdk!("c/weir.h")), MANIFEST, CASES, IGNORED];
+const C: &[File] =
+    &[("policy.c", sdk!("c/template/policy.c")), ("sdk/weir.h", sdk!("c/weir.h")), MANIFEST, CASES, IGNORED];
 
-const ZIG: &[File] =
-    &[("policy.zig", sdk!("zig/template/policy.zig")), ("sdk/weir.zig", sdk!("zig/weir.zig")), MANIFEST, CASES, IGNORED];
+const ZIG: &[File] = &[
+    ("policy.zig", sdk!("zig/template/policy.zig")),
+    ("sdk/weir.zig", sdk!("zig/weir.zig")),
+    MANIFEST,
+    CASES,
+    IGNORED,
+];
 
 pub(super) fn of(language: Language) -> &'static [File] {
     match language {

@@ -61,7 +61,8 @@ impl Cases {
         for case in &cases.case {
             let Case { name, effect, refused, .. } = case;
             let effect = effect.as_deref();
-            let known = refused.is_some() || effect.is_some_and(|effect| ["allow", "review", "deny"].contains(&effect));
+            let known =
+                refused.is_some() || effect.is_some_and(|effect| ["allow", "review", "deny"].contains(&effect));
             if !known {
                 let wrong = format!("`{}`: case `{name}` needs an `effect`: allow, review or deny", file.display());
                 return Err(Failed::input(wrong));

@@ -11,7 +11,11 @@ pub(super) fn lines(outcomes: &[Outcome], unmet: &[String], paint: Paint) -> Vec
     let mut lines = Vec::new();
     for Outcome { name, wrong, effect, fuel, .. } in outcomes {
         let verdict = if wrong.is_empty() { paint.green("ok    ") } else { paint.red("FAILED") };
-        lines.push(format!("{verdict}  {}  {}", plain(name), paint.faint(format!("{effect}, {} fuel", count(*fuel)))));
+        lines.push(format!(
+            "{verdict}  {}  {}",
+            plain(name),
+            paint.faint(format!("{effect}, {} fuel", count(*fuel)))
+        ));
         lines.extend(wrong.iter().map(|why| format!("        {}", plain(why))));
     }
     lines.extend(unmet.iter().map(|code| format!("{}  no case meets `{}`", paint.red("FAILED"), plain(code))));

@@ -4,6 +4,8 @@
 
 #[path = "../../src/demo/bomb.rs"]
 mod bomb;
+
+mod authors;
 mod bench;
 mod budget;
 mod commands;

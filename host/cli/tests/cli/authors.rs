@@ -1,0 +1,218 @@
+//! From template to green test in every language, by its real toolchain; and that all languages say the same.
+//!
+//! Where a toolchain is missing its language is left out, and that is said; with `WEIR_TOOLCHAINS=required`, as in CI, it is a
+//! failure.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::{Place, json_lines};
+
+const CASES: &str = include_str!("../../../../tests/languages/words.toml");
+/// Languages, and a command that shows whether their toolchain is there.
+const LANGUAGES: [(&str, &[&str]); 3] = [
+    ("rust", &["cargo", "--version"]),
+    ("c", &["python3", "-m", "ziglang", "version"]),
+    ("zig", &["python3", "-m", "ziglang", "version"]),
+];
+
+/// The languages whose toolchains are there.
+fn languages() -> Vec<&'static str> {
+    let there =
+        |tool: &[&str]| Command::new(tool[0]).args(&tool[1..]).output().is_ok_and(|tried| tried.status.success());
+    let mut found = Vec::new();
+    for (language, tool) in LANGUAGES {
+        if there(tool) {
+            found.push(language);
+            continue;
+        }
+        let required = std::env::var("WEIR_TOOLCHAINS").is_ok_and(|value| value == "required");
+        assert!(!required, "the toolchain of {language} is missing: `{}` does not run", tool.join(" "));
+        eprintln!("skipped: {language}, since `{}` does not run", tool.join(" "));
+    }
+    found
+}
+
+/// Every language's template, built and tried once for all tests, with the modules.
+fn built() -> &'static (Place, BTreeMap<&'static str, Vec<u8>>) {
+    static BUILT: OnceLock<(Place, BTreeMap<&'static str, Vec<u8>>)> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let place = Place::new();
+        let mut modules = BTreeMap::new();
+        for language in languages() {
+            let made = place.weir(&format!("new words-{language} --lang {language}"));
+            assert_eq!(made.code, Some(0), "{}", made.stderr);
+            let tested = place.weir(&format!("test words-{language} --deadline 60s --junit {language}.xml"));
+            assert_eq!(tested.code, Some(0), "{language}: {}{}", tested.stdout, tested.stderr);
+            assert!(tested.stdout.contains("5 cases, all pass"), "{language}: {}", tested.stdout);
+            let module = place.path(&format!("words-{language}/build/policy.wasm"));
+            modules.insert(language, std::fs::read(module).unwrap());
+        }
+        (place, modules)
+    })
+}
+
+/// A set with the policy of every language, in both isolations.
+fn set(place: &Place) -> Vec<String> {
+    let mut text = "set = \"languages\"\n".to_owned();
+    let mut names = Vec::new();
+    for (language, module) in &built().1 {
+        place.write(&format!("languages/{language}.wasm"), module);
+        for isolation in ["fresh", "restore"] {
+            names.push(format!("{language}-{isolation}"));
+            text.push_str(&format!(
+                "[policies.{language}-{isolation}]\nmodule = \"{language}.wasm\"\nisolation = \"{isolation}\"\n\
+                 config = {{ words = [\"ab\", \"ü\", \"\\\"\", \"🦓\"] }}\nlimits = {{ deadline = \"60 s\" }}\n"
+            ));
+        }
+    }
+    place.write("languages/weir.toml", text);
+    names
+}
+
+#[test]
+fn every_template_builds_passes_and_says_what_the_others_say() {
+    let (place, modules) = built();
+    place.write("words.toml", CASES);
+    for language in modules.keys() {
+        let module = format!("words-{language}/build/policy.wasm");
+        let tested = place.weir(&format!("test --module {module} --cases words.toml --deadline 60s"));
+        assert_eq!(tested.code, Some(0), "{language}: {}{}", tested.stdout, tested.stderr);
+        assert!(tested.stdout.contains("43 cases, all pass"), "{}", tested.stdout);
+        let junit = place.read(&format!("{language}.xml"));
+        assert!(junit.contains("tests=\"5\" failures=\"0\"") && junit.matches("<testcase ").count() == 5, "{junit}");
+    }
+}
+
+#[test]
+fn a_thousand_requests_get_the_same_verdicts_in_all_languages() {
+    let place = Place::new();
+    let names = set(&place);
+    let mut random = 5_u64;
+    let mut below = |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % bound
+    };
+    let pieces = ["a", "b", "ab", "ü", "\"", "\\", "\n", "🦓", "日", " ", "\u{1}", "\u{0}", "/", "x"];
+    let requests: Vec<String> = (0..1_000)
+        .map(|_| {
+            let parts = (0..below(4)).map(|_| {
+                let text: String = (0..below(30)).map(|_| pieces[below(pieces.len())]).collect();
+                serde_json::json!({ "role": "user", "text": text })
+            });
+            let content: Vec<Value> = parts.collect();
+            serde_json::json!({ "checkpoint": "inference.input", "content": content }).to_string()
+        })
+        .collect();
+    place.write("requests.jsonl", requests.join("\n"));
+    let judged = place.weir("eval languages requests.jsonl --audit audit");
+    assert_eq!(judged.code, Some(0), "{}", judged.stderr);
+    let mut found = 0;
+    for decision in json_lines(&judged.stdout) {
+        assert_eq!(decision["effect"], "allow", "{decision}");
+        let mut by_policy: BTreeMap<&str, Vec<String>> =
+            names.iter().map(|name| (name.as_str(), Vec::new())).collect();
+        for finding in decision["findings"].as_array().unwrap() {
+            let place = format!("{} {} {}", finding["at"], finding["start"], finding["end"]);
+            by_policy.get_mut(finding["policy"].as_str().unwrap()).unwrap().push(place);
+        }
+        let first = by_policy.values().next().unwrap();
+        assert!(by_policy.values().all(|findings| findings == first), "{by_policy:?}");
+        found += first.len();
+        for edit in decision["edits"].as_array().unwrap() {
+            assert_eq!(edit["policies"].as_array().unwrap().len(), names.len(), "{edit}");
+        }
+    }
+    assert!(found > 1_000, "{found}");
+}
+
+#[test]
+fn the_same_request_takes_the_same_fuel_a_thousand_times_in_both_isolations() {
+    let place = Place::new();
+    let names = set(&place);
+    let request = r#"{"id":"r","checkpoint":"inference.input","time":"2026-01-01T00:00:00Z","content":[{"text":"ab ü \"🦓\""}]}"#;
+    place.write("requests.jsonl", vec![request; 1_000].join("\n"));
+    let judged = place.weir("eval languages requests.jsonl --audit audit");
+    let mut fuel: BTreeMap<String, u64> = BTreeMap::new();
+    for decision in json_lines(&judged.stdout) {
+        for policy in decision["policies"].as_array().unwrap() {
+            let took = policy["fuel"].as_u64().unwrap();
+            assert_eq!(*fuel.entry(policy["name"].as_str().unwrap().to_owned()).or_insert(took), took);
+        }
+    }
+    assert_eq!(fuel.len(), names.len());
+    for language in built().1.keys() {
+        assert_eq!(fuel[&format!("{language}-fresh")], fuel[&format!("{language}-restore")], "{language}");
+    }
+}
+
+#[test]
+fn a_case_that_fails_says_why() {
+    let (place, modules) = built();
+    let Some(language) = modules.keys().next() else { return };
+    place.write(
+        "wrong.toml",
+        "codes = [\"words.found\", \"words.lost\"]\n[[case]]\nname = \"wrong\"\neffect = \"deny\"\nfindings = [\"other\"]\nfuel = 1\n\
+         config = { words = [\"zebra\"] }\nrequest = { checkpoint = \"a.b\", content = [{ text = \"zebra\" }] }\n",
+    );
+    let tested = place.weir(&format!("test --module words-{language}/build/policy.wasm --cases wrong.toml"));
+    assert_eq!(tested.code, Some(1));
+    for told in [
+        "FAILED  wrong",
+        "effect: expected deny, found allow",
+        "findings: expected [\"other\"], found [\"words.found\"]",
+        "fuel: expected at most 1, found",
+        "no case meets `words.lost`",
+        "1 case, 2 failed",
+    ] {
+        assert!(tested.stdout.contains(told), "{told}: {}", tested.stdout);
+    }
+    for (cases, told) in [
+        ("", "holds no cases"),
+        ("[[case]]\nname = \"x\"\n", "needs an `effect`"),
+        ("[[case]]\nnme = 1\n", "unknown field `nme`"),
+    ] {
+        place.write("bad.toml", cases);
+        let tested = place.weir(&format!("test --module words-{language}/build/policy.wasm --cases bad.toml"));
+        assert_eq!(tested.code, Some(2), "{cases}");
+        assert!(tested.stderr.contains(told), "{told}: {}", tested.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_be_made_or_built_says_what_to_do() {
+    let place = Place::new();
+    for (arguments, code, told) in [
+        ("new Bad_Name", 2, "cannot name a policy"),
+        ("new set", 2, "is there already"),
+        ("build set", 2, "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig)"),
+        ("test nowhere", 2, "holds no policy"),
+    ] {
+        let ended = place.weir(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments}: {}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{arguments}: {}", ended.stderr);
+    }
+    assert_eq!(place.weir("new words --lang zig").code, Some(0));
+    let mut command = place.command("build words");
+    let ended = crate::ended(command.env("PATH", "/nowhere").spawn().unwrap());
+    assert_eq!(ended.code, Some(4));
+    assert!(
+        ended.stderr.contains("`zig` is not installed") && ended.stderr.contains("pip install ziglang"),
+        "{}",
+        ended.stderr
+    );
+    if Path::new("/usr/bin/python3").exists() && languages().contains(&"zig") {
+        place.write("words/policy.zig", "const broken = ;\n");
+        let ended = place.weir("build words");
+        assert_eq!(ended.code, Some(1));
+        assert!(
+            ended.stderr.contains("policy.zig:1:16: error") && ended.stderr.contains("does not compile"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
