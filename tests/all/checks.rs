@@ -15,7 +15,7 @@ const ALLOW: &str = r#"{"effect":"allow"}"#;
 #[test]
 fn everything_wrong_with_a_module_is_told_at_once() {
     let wasm = module(
-        r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+        r#"(import "wasi_snapshot_preview1" "path_open" (func (param i32 i32 i32 i32) (result i32)))
            (import "weir" "log" (func (param i32 i32)))
            (import "weir" "state_take" (func (param i32 i32) (result i64)))
            (memory (export "memory") 1)
@@ -27,7 +27,7 @@ fn everything_wrong_with_a_module_is_told_at_once() {
         "export `weir_abi_1` is missing, expected func ()",
         "export `weir_alloc` is func (i64) -> i32, expected func (i32) -> i32",
         "export `weir_evaluate` is global, expected func (i32, i32) -> i64",
-        "unknown import `wasi_snapshot_preview1.fd_write`",
+        "import `wasi_snapshot_preview1.path_open` is not to be had",
         "import `weir.log` is func (i32, i32), expected func (i32, i32, i32)",
         "import `weir.state_take` is func (i32, i32) -> i64, expected func (i32, i32, i64, i64, i64, i32) -> i64",
     ] {

@@ -19,4 +19,5 @@ mod restoring;
 mod scheduling;
 mod selection;
 mod serving;
+mod stand_in;
 mod swapping;

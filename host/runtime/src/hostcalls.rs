@@ -1,6 +1,7 @@
 //! What a guest may ask of the host, behind one gate: every call is counted, paid for in fuel, and bounded in size.
 
 mod counters;
+mod wasi;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::set::{Grant, Limits};
 use crate::state::{Account, Taken};
 use crate::text::one_line;
 use crate::verdict::{Failure, FailureKind};
+
+pub(crate) use self::wasi::Moment;
+use self::wasi::World;
 
 /// The module name of all host functions.
 pub(crate) const MODULE: &str = "weir";
@@ -108,10 +112,14 @@ pub(crate) struct HostSide {
     pub(crate) taken: Taken,
     /// What it was told last of a window's end.
     resets_in_ms: u64,
+    /// Whether what it prints goes to the log.
+    logs: bool,
+    /// Clock, random numbers and last words of a guest that has the stand-in for WASI.
+    pub(crate) world: World,
 }
 
 impl HostSide {
-    pub(crate) fn new(limits: &Limits, deadline: Duration) -> HostSide {
+    pub(crate) fn new(limits: &Limits, logs: bool, deadline: Duration) -> HostSide {
         HostSide {
             deadline,
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
@@ -121,17 +129,20 @@ impl HostSide {
             log: Log::default(),
             taken: Taken::default(),
             resets_in_ms: 0,
+            logs,
+            world: World::default(),
         }
     }
 
-    /// Begins another evaluation in the same instance, on these counters.
-    pub(crate) fn begin(&mut self, deadline: Duration, account: Option<&Account>) {
+    /// Begins another evaluation in the same instance, on these counters, at this moment.
+    pub(crate) fn begin(&mut self, deadline: Duration, account: Option<&Account>, moment: Moment) {
         self.deadline = deadline;
         self.calls = 0;
         self.growth_refused = None;
         self.log = Log::default();
         self.taken = Taken::from(account.cloned());
         self.resets_in_ms = 0;
+        self.world = World::at(moment);
     }
 }
 
@@ -153,8 +164,11 @@ impl ResourceLimiter for HostSide {
     }
 }
 
-/// Defines the host functions that `grants` allow; a guest cannot even name the others.
-pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>) -> wasmtime::Result<()> {
+/// Defines the host functions that `grants` allow; a guest cannot even name the others. `has_wasi`: it has the stand-in.
+pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>, has_wasi: bool) -> wasmtime::Result<()> {
+    if has_wasi {
+        wasi::link(linker)?;
+    }
     if grants.contains(&Grant::Log) {
         linker.func_wrap(MODULE, "log", log)?;
     }
@@ -165,16 +179,26 @@ pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>) -> w
 }
 
 fn log(mut caller: Caller<'_, HostSide>, level: i32, pointer: i32, length: i32) -> wasmtime::Result<()> {
+    admit(&mut caller, length as u32 as usize)?;
+    let (text, host) = guest_bytes(&mut caller, "log", pointer, length)?;
+    host.log.add(level, text);
+    Ok(())
+}
+
+/// Bytes that a guest points to, checked against its memory as it is now.
+fn guest_bytes<'c>(
+    caller: &'c mut Caller<'_, HostSide>,
+    function: &str,
+    pointer: i32,
+    length: i32,
+) -> wasmtime::Result<(&'c [u8], &'c mut HostSide)> {
     let (pointer, length) = (pointer as u32 as usize, length as u32 as usize);
-    admit(&mut caller, length)?;
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         return Err(refused("the guest exports no memory"));
     };
-    let (data, host) = memory.data_and_store_mut(&mut caller);
-    let text = pointer.checked_add(length).and_then(|end| data.get(pointer..end));
-    let text = text.ok_or_else(|| refused("log: the text lies outside the guest's memory"))?;
-    host.log.add(level, text);
-    Ok(())
+    let (data, host) = memory.data_and_store_mut(caller);
+    let bytes = pointer.checked_add(length).and_then(|end| data.get(pointer..end));
+    Ok((bytes.ok_or_else(|| refused(&format!("{function}: the text lies outside the guest's memory")))?, host))
 }
 
 /// The gate: counts the call and takes its fuel.

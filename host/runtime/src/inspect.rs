@@ -36,13 +36,22 @@ const MOST_FUNCTIONS: u32 = 20_000;
 const LARGEST_BODY: usize = 512 << 10;
 /// Most locals of one function: nested loops over many locals are what register allocation is slowest at.
 const MOST_LOCALS: u64 = 2_000;
-/// Most data segments, element segments, globals, imports or exports each.
+/// Most data segments: Go's linker begins another one at every few zeros.
+const MOST_DATA: u32 = 100_000;
+/// Most element segments, globals, imports or exports each.
 const MOST_ITEMS: u32 = 10_000;
 
 /// Names the rules of this file: a module that kept them once keeps them as long as the name is the same.
 pub(crate) fn rules() -> impl Hash {
-    let bounds = [LARGEST_MODULE, MOST_FUNCTIONS.into(), LARGEST_BODY as u64, MOST_LOCALS, MOST_ITEMS.into()];
-    (env!("CARGO_PKG_VERSION"), format!("{FEATURES:?}"), bounds)
+    let bounds = [
+        LARGEST_MODULE,
+        MOST_FUNCTIONS.into(),
+        LARGEST_BODY as u64,
+        MOST_LOCALS,
+        MOST_DATA.into(),
+        MOST_ITEMS.into(),
+    ];
+    (env!("CARGO_PKG_VERSION"), format!("{FEATURES:?}"), bounds, crate::wasi::VERSION)
 }
 
 /// Who vouches for a module.
@@ -196,7 +205,7 @@ impl<'a> Survey<'a> {
                 }
                 Payload::StartSection { .. } => self.has_start = true,
                 Payload::ElementSection(elements) => self.at_most("element segments", elements.count(), MOST_ITEMS),
-                Payload::DataSection(data) => self.at_most("data segments", data.count(), MOST_ITEMS),
+                Payload::DataSection(data) => self.at_most("data segments", data.count(), MOST_DATA),
                 Payload::CodeSectionEntry(body) => {
                     self.body(bodies, &body)?;
                     bodies += 1;

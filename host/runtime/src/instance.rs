@@ -9,7 +9,7 @@ use wasmtime::{InstancePre, Linker, Module, Store, Trap, WasmBacktrace};
 
 use crate::abi::core::{Exports, Guest, Input};
 use crate::engine::{Engine, Running};
-use crate::hostcalls::{self, HostSide, Log};
+use crate::hostcalls::{self, HostSide, Log, Moment};
 use crate::set::{Grant, Limits};
 use crate::state::{Account, Taken};
 use crate::verdict::{Failure, FailureKind};
@@ -21,6 +21,10 @@ pub(crate) struct Template {
     exports: Exports,
     limits: Limits,
     running: Running,
+    /// Whether what a guest prints goes to the log.
+    logs: bool,
+    /// Whether it has the stand-in for WASI.
+    has_wasi: bool,
     /// What every instance is configured by; none where the module is a snapshot, which is configured.
     config: Option<Box<[u8]>>,
 }
@@ -80,12 +84,14 @@ pub(crate) struct Question<'a> {
     pub(crate) deadline: Deadline,
     /// Its counters; none where it has none, or is only tried.
     pub(crate) account: Option<&'a Account>,
+    /// What its clock and its random numbers start from, where it has any.
+    pub(crate) moment: Moment,
 }
 
 impl Question<'_> {
     /// A question of nobody's: what it takes of counters is taken from nobody.
     pub(crate) fn trial(given: &[u8], deadline: Deadline) -> Question<'_> {
-        Question { given, deadline, account: None }
+        Question { given, deadline, account: None, moment: Moment::default() }
     }
 }
 
@@ -138,15 +144,31 @@ impl Template {
         config: Option<&str>,
     ) -> wasmtime::Result<Template> {
         let mut linker = Linker::new(engine.wasmtime());
-        hostcalls::link(&mut linker, grants)?;
+        let has_wasi = module.imports().any(|import| import.module() == crate::wasi::MODULE);
+        hostcalls::link(&mut linker, grants, has_wasi)?;
         let pre = linker.instantiate_pre(module)?;
         let (exports, running) = (Exports::of(module), Running::for_limits(&limits));
-        Ok(Template { engine, pre, exports, limits, running, config: config.map(|config| config.as_bytes().into()) })
+        let logs = grants.contains(&Grant::Log);
+        Ok(Template {
+            engine,
+            pre,
+            exports,
+            limits,
+            running,
+            logs,
+            has_wasi,
+            config: config.map(|config| config.as_bytes().into()),
+        })
     }
 
     /// The compiled module.
     pub(crate) fn module(&self) -> &Module {
         self.pre.module()
+    }
+
+    /// Whether it has a clock and random numbers.
+    pub(crate) fn has_wasi(&self) -> bool {
+        self.has_wasi
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -174,13 +196,13 @@ impl Template {
         question: Question<'_>,
         look: impl FnOnce(&mut Guest) -> T,
     ) -> (Run, Option<T>) {
-        let Question { given, deadline, account } = question;
+        let Question { given, deadline, account, moment } = question;
         let _slot = self.slot().await;
         let mut guest = match self.start(deadline).await {
             Ok(guest) => guest,
             Err(run) => return (run, None),
         };
-        guest.store.data_mut().begin(deadline.limit, account);
+        guest.store.data_mut().begin(deadline.limit, account, moment);
         let longest = self.limits.output_bytes;
         let said = match self.running {
             Running::Inline => guest.judge(given, longest, |_| true),
@@ -222,8 +244,8 @@ impl Template {
     }
 
     #[inline]
-    fn begin(&self, guest: &mut Guest, Question { deadline, account, .. }: Question<'_>) {
-        guest.store.data_mut().begin(deadline.limit, account);
+    fn begin(&self, guest: &mut Guest, Question { deadline, account, moment, .. }: Question<'_>) {
+        guest.store.data_mut().begin(deadline.limit, account, moment);
         guest.store.set_epoch_deadline(Engine::ticks(deadline.limit));
         guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
     }
@@ -273,7 +295,7 @@ impl Template {
         {
             return Err(self.ended(Err(error), &mut guest));
         }
-        guest.store.data_mut().begin(deadline.limit, None);
+        guest.store.data_mut().begin(deadline.limit, None, Moment::default());
         guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         Ok(guest)
     }
@@ -306,7 +328,7 @@ impl Template {
     }
 
     fn store(&self, deadline: Duration, left: Duration) -> Store<HostSide> {
-        let mut store = Store::new(self.engine.wasmtime(), HostSide::new(&self.limits, deadline));
+        let mut store = Store::new(self.engine.wasmtime(), HostSide::new(&self.limits, self.logs, deadline));
         store.limiter(|host| host);
         store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         store.set_epoch_deadline(Engine::ticks(left));
@@ -331,6 +353,8 @@ impl Template {
             Some(trap) if let Some(limit) = &host.growth_refused => {
                 Failure::new(FailureKind::Memory, format!("{limit}, then {}", trapped(*trap, error)))
             }
+            // An uncaught exception, as its language tells it.
+            Some(_) if let Some(said) = host.world.said() => Failure::new(FailureKind::GuestError, said),
             Some(trap) => Failure::new(FailureKind::Trap, trapped(*trap, error)),
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }

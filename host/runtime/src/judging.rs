@@ -11,7 +11,7 @@ use crate::combine::{Judged, Ruling, combine};
 use crate::decision::PolicyReport;
 use crate::digest::Digest;
 use crate::generation::{Loaded, Policy};
-use crate::hostcalls::Log;
+use crate::hostcalls::{Log, Moment};
 use crate::instance::{Deadline, Question, Run, Waiting};
 use crate::reads::Reads;
 use crate::request::Request;
@@ -150,13 +150,24 @@ impl<'a> Judging<'a> {
         let started = *clock;
         let deadline = Deadline::since(started, pool.template().limits(), self.waiting);
         let account = policy.counts.then(|| self.account(policy));
-        let question = Question { given: input, deadline, account: account.as_ref() };
+        let moment = if pool.template().has_wasi() { self.moment(policy) } else { Moment::default() };
+        let question = Question { given: input, deadline, account: account.as_ref(), moment };
         let Run { answer, fuel, memory_bytes, log, mut taken } = pool.run(question).await;
         let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
         *clock = Instant::now();
         let micros = (*clock - started).as_nanos() as f64 / 1e3;
         let trace = Trace { given, log, calls: taken.calls() };
         Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace, taken }
+    }
+
+    /// The request's time, and its id as a seed, as far as the policy reads them.
+    fn moment(&self, policy: &Policy) -> Moment {
+        let may_read = |pointer: &str| policy.reads.is_everything() || policy.reads.may_edit(pointer);
+        let nanos = i64::try_from(self.request.time().as_nanosecond()).unwrap_or(0);
+        // FNV-1a: a seed keeps no secret.
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let seed = self.request.id().bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+        Moment { nanos: if may_read("/time") { nanos } else { 0 }, seed: if may_read("/id") { seed } else { 0 } }
     }
 
     fn account(&self, policy: &Policy) -> Account {

@@ -43,6 +43,7 @@ mod compiler;
 mod compiled;
 mod snapshot;
 mod rewrite;
+mod wasi;
 mod preflight;
 mod variant;
 mod plan;

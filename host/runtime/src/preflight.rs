@@ -41,6 +41,7 @@ use crate::set::{Binding, Grant, Isolation, Limits, Mode, OnFailure, Pattern, Se
 use crate::snapshot::instrument;
 use crate::variant::Variant;
 use crate::verdict::Effect;
+use crate::wasi;
 
 /// Looks at a module without compiling or running it.
 ///
@@ -48,10 +49,26 @@ use crate::verdict::Effect;
 /// What keeps it from being a module this host would compile.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     let mut inspection = survey(wasm, Digest::of(wasm), Trust::Nobody)?;
-    let problems = abi::core::check(&inspection, |_| true);
+    let adapted = looked_at(wasm, inspection.digest, Trust::Validated)?;
+    let problems = abi::core::check(&adapted.facts, |_| true);
     inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
-    inspection.plain = instrument(wasm, &inspection).err();
+    inspection.plain = instrument(adapted.wasm.as_deref().unwrap_or(wasm), &adapted.facts).err();
     Ok(inspection)
+}
+
+/// A module as it will be compiled: with the stand-in for WASI where it asks for it.
+fn looked_at(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
+    let (facts, validated) = (survey(wasm, digest, trust)?, trust == Trust::Nobody);
+    if !facts.imports.iter().any(|import| wasi::is_of(&import.name)) {
+        return Ok(Looked { facts, validated, wasm: None });
+    }
+    match wasi::adapted(wasm) {
+        Some(adapted) => {
+            Ok(Looked { facts: survey(&adapted, digest, trust)?, validated, wasm: Some(adapted.into()) })
+        }
+        // Why not is told with all else that is wrong with its imports.
+        None => Ok(Looked { facts, validated, wasm: None }),
+    }
 }
 
 /// What policies are made with: the same for all sets of a host.
@@ -138,6 +155,8 @@ struct Looked {
     facts: Inspection,
     /// Whether it was validated now, rather than by whoever compiled it.
     validated: bool,
+    /// With the stand-in for WASI in it; none where the module is compiled as it is.
+    wasm: Option<Arc<[u8]>>,
 }
 
 /// What a policy is made of: equal ingredients, equal policies.
@@ -162,7 +181,7 @@ impl<'a> Workbench<'a> {
             // Whatever was compiled had been validated before.
             let known = shelf.knows(&module.digest);
             let trust = if known { Trust::Validated } else { Trust::Nobody };
-            survey(&module.bytes, module.digest, trust).map(|facts| Looked { facts, validated: !known })
+            looked_at(&module.bytes, module.digest, trust)
         };
         let look = |module: &Result<loader::Module, String>| match module {
             Ok(module) => look(module),
@@ -175,15 +194,16 @@ impl<'a> Workbench<'a> {
 
     async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
         let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
-        let Looked { facts, validated } = self.modules[binding.module.as_str()]
+        let Looked { facts, validated, wasm } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
-        let (facts, validated) = (facts.clone(), *validated);
+        let (facts, validated, adapted) = (facts.clone(), *validated, wasm.clone());
         let manifest = facts.manifest.clone().unwrap_or_default();
         checks::check(self.bundle, binding, &facts, &manifest)?;
         let config = canonical_json(&binding.config);
         let digest = Digest::of(config.as_bytes());
-        let wasm = &self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes").bytes;
+        let bytes = &self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes").bytes;
+        let wasm = adapted.as_deref().unwrap_or(bytes);
         let (manifest, Workshop { code, snapshots, .. }) = (&manifest, self.workshop);
         let order = Order {
             code,

@@ -44,10 +44,20 @@ const ZIG: &[File] = &[
     IGNORED,
 ];
 
+const GO: &[File] = &[
+    ("policy.go", sdk!("go/template/policy.go")),
+    ("go.mod", sdk!("go/template/go.mod.txt")),
+    ("sdk/weir.go", sdk!("go/weir.go")),
+    MANIFEST,
+    CASES,
+    IGNORED,
+];
+
 pub(super) fn of(language: Language) -> &'static [File] {
     match language {
         Language::Rust => RUST,
         Language::C => C,
         Language::Zig => ZIG,
+        Language::Go => GO,
     }
 }

@@ -14,10 +14,11 @@ use crate::{Place, json_lines};
 
 const CASES: &str = include_str!("../../../../tests/languages/words.toml");
 /// Languages, and a command that shows whether their toolchain is there.
-const LANGUAGES: [(&str, &[&str]); 3] = [
+const LANGUAGES: [(&str, &[&str]); 4] = [
     ("rust", &["cargo", "--version"]),
     ("c", &["python3", "-m", "ziglang", "version"]),
     ("zig", &["python3", "-m", "ziglang", "version"]),
+    ("go", &["go", "version"]),
 ];
 
 /// The languages whose toolchains are there.
@@ -189,7 +190,11 @@ fn what_cannot_be_made_or_built_says_what_to_do() {
     for (arguments, code, told) in [
         ("new Bad_Name", 2, "cannot name a policy"),
         ("new set", 2, "is there already"),
-        ("build set", 2, "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig)"),
+        (
+            "build set",
+            2,
+            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go)",
+        ),
         ("test nowhere", 2, "holds no policy"),
     ] {
         let ended = place.weir(arguments);

@@ -12,6 +12,7 @@ use crate::inspect::{Inspection, Item, function_text};
 use crate::set::Grant;
 use crate::text::quoted;
 use crate::verdict::{Failure, FailureKind};
+use crate::wasi;
 
 const MEMORY: &str = "memory";
 const VERSION: &str = "weir_abi_1";
@@ -66,6 +67,14 @@ fn import_problems(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec
 }
 
 fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<(String, Option<String>)> {
+    let own = wasi::HOST.map(|(name, ..)| format!("{}.{name}", wasi::MODULE));
+    if own.contains(&import.name) {
+        // Put there by the host's own stand-in; one that is not of its type does not link.
+        return None;
+    }
+    if wasi::is_of(&import.name) {
+        return wasi::why_not(&import.name, &import.of).map(|why| (why, None));
+    }
     let name = import.name.strip_prefix(MODULE).and_then(|name| name.strip_prefix('.'));
     let Some(function) = HOST_FUNCTIONS.iter().find(|function| Some(function.name) == name) else {
         let known = HOST_FUNCTIONS.map(|function| format!("`{MODULE}.{}`", function.name)).join(", ");
