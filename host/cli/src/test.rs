@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use weir::{OpenError, Recorder, Request, Runtime};
+use weir::{OpenError, Recorder, Report, Request, Runtime, Source};
 
 use crate::ad_hoc::{AdHoc, Limits, failed};
 use crate::exit::{Exit, Failed, printed};
@@ -37,7 +37,7 @@ use outcome::Outcome;
 ///   failure  = "guest_error"                   # for a policy that is expected to fail
 ///   fuel     = 50_000                          # the most it may take
 ///
-/// Cases with the same configuration share what the policy takes of budgets, in their order.
+/// All cases share what the policy takes of budgets; a request with another `tenant` begins anew.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -113,34 +113,46 @@ fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, 
         groups.entry(text).or_default().push(place);
     }
     let mut outcomes: Vec<Option<Outcome>> = cases.case.iter().map(|_| None).collect();
+    let mut host = None;
     for places in groups.into_values() {
         let group: Vec<&Case> = places.iter().map(|place| &cases.case[*place]).collect();
         let config = group[0].config.as_ref().unwrap_or(&cases.config);
         let ad_hoc = AdHoc::configured(module, config, limits, &inspection)?;
-        let host = match open(&ad_hoc, wasm.clone())? {
-            Ok(host) => Ok(host),
+        let loaded = match load(&mut host, ad_hoc.source(wasm.clone()))? {
+            Ok(()) => Ok(()),
             // A case may expect that its configuration is refused.
-            Err(error) if group.iter().any(|case| case.refused.is_some()) => Err(error.to_string()),
-            Err(error) => return Err(failed(module, error)),
+            Err(report) if group.iter().any(|case| case.refused.is_some()) => Err(report.to_string()),
+            Err(report) => return Err(failed(module, OpenError::Set(report))),
         };
         for (place, case) in places.into_iter().zip(group) {
-            outcomes[place] = Some(one(case, &host));
+            outcomes[place] = Some(one(case, loaded.as_ref().map(|()| host.as_ref()).map_err(String::as_str)));
         }
     }
     Ok(outcomes.into_iter().flatten().collect())
 }
 
-fn open(ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Result<Runtime, OpenError>, Failed> {
-    // A case is judged once: nothing is worth keeping.
-    let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1)).ready_instances(0);
+/// Brings a set into force in a host that is opened for the first one: the module is compiled once.
+fn load(host: &mut Option<Runtime>, source: Source) -> Result<Result<(), Report>, Failed> {
     let executor = tokio::runtime::Builder::new_current_thread().build();
     let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
-    Ok(executor.block_on(builder.open(ad_hoc.source(wasm))))
+    if let Some(host) = host {
+        return Ok(executor.block_on(host.publish(source)).map(drop));
+    }
+    // A case is judged once: nothing is worth keeping.
+    let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1)).ready_instances(0);
+    match executor.block_on(builder.open(source)) {
+        Ok(opened) => {
+            *host = Some(opened);
+            Ok(Ok(()))
+        }
+        Err(OpenError::Set(report)) => Ok(Err(report)),
+        Err(error) => Err(Failed::environment(error)),
+    }
 }
 
-fn one(case: &Case, host: &Result<Runtime, String>) -> Outcome {
-    let host = match (host, &case.refused) {
-        (Ok(host), None) => host,
+fn one(case: &Case, loaded: Result<Option<&Runtime>, &str>) -> Outcome {
+    let host = match (loaded, &case.refused) {
+        (Ok(host), None) => host.expect("what is in force has a host"),
         (Ok(_), Some(_)) => return Outcome::failed(case, "the configuration was expected to be refused".to_owned()),
         (Err(why), Some(part)) if why.contains(part.as_str()) => return Outcome::passed(case),
         (Err(why), _) => return Outcome::failed(case, format!("the configuration was refused: {why}")),
