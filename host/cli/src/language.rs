@@ -20,6 +20,8 @@ pub(crate) enum Language {
     Zig,
     /// Go.
     Go,
+    /// AssemblyScript.
+    Assemblyscript,
 }
 
 /// Where a build puts its module.
@@ -31,7 +33,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 impl Language {
     /// The language of a folder, by the file that every policy in it has.
     pub(crate) fn of(folder: &Path) -> Result<Language, Failed> {
-        let all = [Language::Rust, Language::C, Language::Zig, Language::Go];
+        let all = [Language::Rust, Language::C, Language::Zig, Language::Go, Language::Assemblyscript];
         let found = all.into_iter().find(|language| folder.join(language.mark()).is_file());
         found.ok_or_else(|| {
             let marks = all.map(|language| format!("`{}` ({})", language.mark(), language.name())).join(", ");
@@ -46,6 +48,7 @@ impl Language {
             Language::C => "C",
             Language::Zig => "Zig",
             Language::Go => "Go",
+            Language::Assemblyscript => "AssemblyScript",
         }
     }
 
@@ -55,6 +58,7 @@ impl Language {
             Language::C => "policy.c",
             Language::Zig => "policy.zig",
             Language::Go => "go.mod",
+            Language::Assemblyscript => "policy.ts",
         }
     }
 
@@ -83,6 +87,13 @@ impl Language {
                 go.env("GOOS", "wasip1").env("GOARCH", "wasm");
                 go.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o", BUILD_MODULE, "."]);
                 run(&mut go, "the policy does not compile")?
+            }
+            Language::Assemblyscript => {
+                let own = std::path::absolute(folder.join("node_modules/.bin/asc")).unwrap_or_default();
+                let (own, install) = (own.to_string_lossy(), "`npm install` in the policy's folder");
+                let mut asc = tool(folder, &[&[&own], &["asc"]], "asc", install)?;
+                asc.args(["policy.ts", "-o", BUILD_MODULE, "-O2", "--runtime", "stub", "--use", "abort="]);
+                run(&mut asc, "the policy does not compile")?
             }
         };
         attach(folder, &module)?;
@@ -133,7 +144,11 @@ fn c_compiler(folder: &Path) -> Result<Command, Failed> {
 /// The first of these programs that there is, in a folder.
 fn tool(folder: &Path, ways: &[&[&str]], name: &str, install: &str) -> Result<Command, Failed> {
     let runs = |way: &&&[&str]| {
-        let version = if way.contains(&"cargo") { "--version" } else { "version" };
+        let version = if way.contains(&"zig") || way.contains(&"ziglang") || way.contains(&"go") {
+            "version"
+        } else {
+            "--version"
+        };
         let tried = Command::new(way[0]).args(&way[1..]).arg(version).output();
         tried.is_ok_and(|output| output.status.success())
     };

@@ -53,11 +53,21 @@ const GO: &[File] = &[
     IGNORED,
 ];
 
+const ASSEMBLYSCRIPT: &[File] = &[
+    ("policy.ts", sdk!("assemblyscript/template/policy.ts")),
+    ("package.json", sdk!("assemblyscript/template/package.json")),
+    ("sdk/weir.ts", sdk!("assemblyscript/weir.ts")),
+    MANIFEST,
+    CASES,
+    (".gitignore", "/build\n/node_modules\n"),
+];
+
 pub(super) fn of(language: Language) -> &'static [File] {
     match language {
         Language::Rust => RUST,
         Language::C => C,
         Language::Zig => ZIG,
         Language::Go => GO,
+        Language::Assemblyscript => ASSEMBLYSCRIPT,
     }
 }

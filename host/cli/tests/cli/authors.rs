@@ -14,11 +14,12 @@ use crate::{Place, json_lines};
 
 const CASES: &str = include_str!("../../../../tests/languages/words.toml");
 /// Languages, and a command that shows whether their toolchain is there.
-const LANGUAGES: [(&str, &[&str]); 4] = [
+const LANGUAGES: [(&str, &[&str]); 5] = [
     ("rust", &["cargo", "--version"]),
     ("c", &["python3", "-m", "ziglang", "version"]),
     ("zig", &["python3", "-m", "ziglang", "version"]),
     ("go", &["go", "version"]),
+    ("assemblyscript", &["asc", "--version"]),
 ];
 
 /// The languages whose toolchains are there.
@@ -193,7 +194,7 @@ fn what_cannot_be_made_or_built_says_what_to_do() {
         (
             "build set",
             2,
-            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go)",
+            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript)",
         ),
         ("test nowhere", 2, "holds no policy"),
     ] {
