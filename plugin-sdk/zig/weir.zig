@@ -65,39 +65,80 @@ fn member(value: std.json.Value, key: []const u8) []const u8 {
     return if (found == .string) found.string else "";
 }
 
+/// Memory from the end of what is used, given back all at once: an evaluation writes few pages, which are put back afterwards.
+const Bump = struct {
+    var used: usize = 0;
+    /// Where what the configuration took ends.
+    var kept: usize = 0;
+
+    const allocator = std.mem.Allocator{
+        .ptr = undefined,
+        .vtable = &.{ .alloc = alloc, .resize = resize, .remap = remap, .free = free },
+    };
+
+    fn heap() usize {
+        return @intFromPtr(@extern(*u8, .{ .name = "__heap_base" }));
+    }
+
+    fn reserve(end: usize) bool {
+        const have = @wasmMemorySize(0) * 65536;
+        if (end > have and @wasmMemoryGrow(0, (end - have + 65535) / 65536) < 0) return false;
+        used = end;
+        return true;
+    }
+
+    fn alloc(_: *anyopaque, length: usize, alignment: std.mem.Alignment, _: usize) ?[*]u8 {
+        if (used == 0) used = heap();
+        const start = alignment.forward(used);
+        return if (reserve(start + length)) @ptrFromInt(start) else null;
+    }
+
+    /// What was taken last can grow where it is.
+    fn resize(_: *anyopaque, memory: []u8, _: std.mem.Alignment, length: usize, _: usize) bool {
+        const start = @intFromPtr(memory.ptr);
+        if (start + memory.len == used) return reserve(start + length);
+        return length <= memory.len;
+    }
+
+    fn remap(context: *anyopaque, memory: []u8, alignment: std.mem.Alignment, length: usize, address: usize) ?[*]u8 {
+        return if (resize(context, memory, alignment, length, address)) memory.ptr else null;
+    }
+
+    fn free(_: *anyopaque, _: []u8, _: std.mem.Alignment, _: usize) void {}
+};
+
 /// Exports the core ABI for a configuration and a function.
 pub fn policy(comptime Config: type, comptime judge: fn (Config, Request, *Verdict) anyerror!void) void {
     const Guest = struct {
-        var kept = std.heap.ArenaAllocator.init(std.heap.wasm_allocator);
-        var arena = std.heap.ArenaAllocator.init(std.heap.wasm_allocator);
         var config: ?Config = null;
         var refused: ?[]const u8 = null;
 
         fn abi() callconv(.c) void {}
 
         fn alloc(length: u32) callconv(.c) u32 {
-            _ = arena.reset(.retain_capacity);
-            const bytes = arena.allocator().alloc(u8, length) catch @trap();
+            if (Bump.kept != 0) Bump.used = Bump.kept;
+            const bytes = Bump.allocator.alloc(u8, length) catch @trap();
             return @intCast(@intFromPtr(bytes.ptr));
         }
 
         fn configure(pointer: u32, length: u32) callconv(.c) i64 {
-            config = std.json.parseFromSliceLeaky(Config, kept.allocator(), given(pointer, length), .{ .allocate = .alloc_always }) catch |err| {
+            config = std.json.parseFromSliceLeaky(Config, Bump.allocator, given(pointer, length), .{ .allocate = .alloc_always }) catch |err| {
                 refused = @errorName(err);
                 return place(refused.?);
             };
+            Bump.kept = Bump.used;
             return 0;
         }
 
         fn evaluate(pointer: u32, length: u32) callconv(.c) i64 {
-            const allocator = arena.allocator();
+            const allocator = Bump.allocator;
             return place(answer(allocator, given(pointer, length)) catch |err|
                 std.fmt.allocPrint(allocator, "{{\"error\":\"{s}\"}}", .{@errorName(err)}) catch @trap());
         }
 
         fn answer(allocator: std.mem.Allocator, json: []const u8) ![]const u8 {
             if (refused != null) return error.ConfigurationRefused;
-            if (config == null) config = try std.json.parseFromSliceLeaky(Config, kept.allocator(), "{}", .{});
+            if (config == null) config = try std.json.parseFromSliceLeaky(Config, allocator, "{}", .{});
             const root = try std.json.parseFromSliceLeaky(std.json.Value, allocator, json, .{});
             var parts: std.ArrayList(Part) = .empty;
             if (root == .object) if (root.object.get("content")) |content| if (content == .array) {

@@ -20,7 +20,7 @@ fn importing(imports: &str) -> Vec<u8> {
 
 fn imports() -> Vec<Row> {
     let strangers = r#"
-        (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_open" (func (param i32 i32 i32 i32) (result i32)))
         (import "env" "memory" (memory 1))
         (import "env" "stack" (global i32))
         (import "weir" "evaluate" (func (param i32 i32) (result i64)))"#;
@@ -34,7 +34,7 @@ fn imports() -> Vec<Row> {
             all_wrong,
             "",
             &[
-                "unknown import `wasi_snapshot_preview1.fd_write` (func (i32, i32, i32, i32) -> i32)",
+                "import `wasi_snapshot_preview1.path_open` is not to be had: a policy has no files and no sockets",
                 "unknown import `env.memory` (memory)",
                 "unknown import `env.stack` (global)",
                 "unknown import `weir.evaluate`",
@@ -210,12 +210,11 @@ fn proposals() -> Vec<Row> {
             31,
             "clocks and dice",
             importing(
-                r#"(import "wasi_snapshot_preview1" "clock_time_get" (func (param i32 i64 i32) (result i32)))
-                   (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
+                r#"(import "env" "clock" (func (result i64))) (import "env" "random" (func (result i64)))
                    (import "weir" "now" (func (result i64)))"#,
             ),
             "grants = [\"log\"]",
-            &["wasi_snapshot_preview1.clock_time_get", "wasi_snapshot_preview1.random_get", "weir.now"],
+            &["env.clock", "env.random", "weir.now"],
         ),
     ]
 }
