@@ -33,6 +33,20 @@ impl Window {
         Window { millis, tumbling: true }
     }
 
+    /// Milliseconds of `90s`, `10m`, `12h` or `30d`, as configurations write them: up to 366 days; none of anything else.
+    pub fn parse_ms(text: &str) -> Option<u64> {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let unit = match unit {
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        let millis = number.parse::<u64>().ok()?.checked_mul(unit)?;
+        (1..=366 * 86_400_000).contains(&millis).then_some(millis)
+    }
+
     /// Its length in milliseconds.
     pub const fn millis(self) -> u64 {
         self.millis
@@ -223,6 +237,15 @@ mod tests {
         assert_eq!(take("k", 4, 10, HOUR), Taken { granted: false, used: 7, resets_in_ms: 3_600_000 });
         assert!(take("k", 4, 10, Window::tumbling_ms(3_600_000)).granted, "another window, another counter");
         assert!(take("k", 0, 7, HOUR).granted);
+    }
+
+    #[test]
+    fn windows_are_read_as_people_write_them() {
+        let read = ["90s", "1m", "12h", "30d"].map(|text| Window::parse_ms(text).unwrap());
+        assert_eq!(read, [90_000, 60_000, 43_200_000, 2_592_000_000]);
+        for bad in ["", "m", "0m", "-1m", "1.5h", "367d", "99999999999999999999d", "é", "1w"] {
+            assert_eq!(Window::parse_ms(bad), None, "{bad}");
+        }
     }
 
     #[test]

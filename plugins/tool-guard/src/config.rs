@@ -285,18 +285,6 @@ pub(crate) fn micros(amount: f64) -> Option<u64> {
 
 /// `90s`, `1m`, `12h`, `30d`.
 fn window(text: &str, key: &str) -> Result<Window, String> {
-    let millis = || {
-        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let unit = match unit {
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        let millis = number.parse::<u64>().ok()?.checked_mul(unit)?;
-        (1..=366 * 86_400_000).contains(&millis).then_some(millis)
-    };
     let wrong = || format!("`{key}`: `{text}` is no time such as `90s`, `10m`, `12h` or `30d`, up to 366d");
-    Ok(Window::sliding_ms(millis().ok_or_else(wrong)?))
+    Ok(Window::sliding_ms(Window::parse_ms(text).ok_or_else(wrong)?))
 }
