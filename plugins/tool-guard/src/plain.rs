@@ -1,4 +1,16 @@
-//! Texts as a model reads them: case, width, invisible characters and the gaps in numbers do not matter.
+//! Texts without what does not matter: case only, where somebody has to have said the very same; width, invisible characters,
+//! letters that look alike and gaps too, where it is asked what a model may have read.
+
+/// What does not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Case.
+    Exact,
+    /// Case, and the gaps between the groups of a number.
+    Grouped,
+    /// Whatever a model reads over: only good for finding where a value may come from.
+    Loose,
+}
 
 /// A text without what does not matter, and where each of its characters stood.
 pub(crate) struct Plain {
@@ -10,7 +22,8 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    pub(crate) fn of(text: &str) -> Plain {
+    pub(crate) fn of(text: &str, reading: Reading) -> Plain {
+        let fold = |written| if reading == Reading::Loose { fold(written) } else { lower(written) };
         let mut plain = Plain {
             chars: Vec::with_capacity(text.len()),
             starts: Vec::with_capacity(text.len() + 1),
@@ -19,13 +32,13 @@ impl Plain {
         let mut before = ' ';
         let mut rest = text.char_indices().peekable();
         while let Some((at, written)) = rest.next() {
-            if is_invisible(written) {
+            if reading == Reading::Loose && is_invisible(written) {
                 continue;
             }
             let folded = fold(written);
             // A dot or the like joins two words only where another one follows.
             let next = rest.peek().map_or(' ', |(_, next)| fold(*next));
-            if !is_gap(folded) {
+            if reading == Reading::Exact || !is_gap(folded) {
                 plain.chars.push(folded);
                 plain.starts.push(at);
                 plain.joined.push(is_word(before));
@@ -34,10 +47,6 @@ impl Plain {
         }
         plain.starts.push(text.len());
         plain
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.chars.is_empty()
     }
 
     /// Where `value` stands in it as a word of its own, in bytes of the text it was made from.
@@ -96,10 +105,14 @@ fn fold(written: char) -> char {
         'у' | 'У' | 'Υ' => 'y',
         _ => written,
     };
-    let mut lower = narrow.to_lowercase();
+    lower(narrow)
+}
+
+fn lower(written: char) -> char {
+    let mut lower = written.to_lowercase();
     match (lower.next(), lower.next()) {
         (Some(lower), None) => lower,
-        _ => narrow,
+        _ => written,
     }
 }
 
@@ -129,7 +142,28 @@ mod tests {
     use super::*;
 
     fn found<'t>(text: &'t str, value: &str) -> Option<&'t str> {
-        Plain::of(text).find(&Plain::of(value), text).map(|span| &text[span])
+        found_by(Reading::Loose, text, value)
+    }
+
+    fn found_by<'t>(reading: Reading, text: &'t str, value: &str) -> Option<&'t str> {
+        Plain::of(text, reading).find(&Plain::of(value, reading), text).map(|span| &text[span])
+    }
+
+    #[test]
+    fn what_looks_alike_is_not_what_was_said() {
+        let said = "mail ann-smith@acme.example and pay DE02 1203 0000 0000 2020 51";
+        for value in [
+            "аnn-smith@acme.example",
+            "annsmith@acme.example",
+            "ann-smith\u{200b}@acme.example",
+            "ann‐smith@acme.example",
+        ] {
+            assert_eq!(found_by(Reading::Exact, said, value), None, "{value}");
+            assert!(found_by(Reading::Loose, said, value).is_some(), "{value}");
+        }
+        assert_eq!(found_by(Reading::Exact, said, "Ann-Smith@ACME.example"), Some("ann-smith@acme.example"));
+        assert_eq!(found_by(Reading::Grouped, said, "DE02120300000000202051"), Some("DE02 1203 0000 0000 2020 51"));
+        assert_eq!(found_by(Reading::Exact, said, "DE02120300000000202051"), None);
     }
 
     #[test]

@@ -8,13 +8,19 @@ use weir_sdk::{Origin, Request, Value};
 
 use crate::config::{Config, Tool};
 use crate::covert;
-use crate::plain::Plain;
+use crate::plain::{Plain, Reading};
 use crate::pointer::{self, Pattern};
 
 /// The texts of a request, read once.
 pub(crate) struct Texts<'r> {
-    trusted: Vec<(&'r str, OnceCell<Plain>)>,
+    trusted: Vec<Trusted<'r>>,
     untrusted: Vec<Untrusted<'r>>,
+}
+
+struct Trusted<'r> {
+    text: &'r str,
+    exact: OnceCell<Plain>,
+    grouped: OnceCell<Plain>,
 }
 
 struct Untrusted<'r> {
@@ -40,7 +46,7 @@ impl<'r> Texts<'r> {
         let mut texts = Texts { trusted: Vec::new(), untrusted: Vec::new() };
         for (part, (at, text)) in request.content.iter().zip(request.texts()) {
             if matches!(part.origin, Origin::User | Origin::System) {
-                texts.trusted.push((text, OnceCell::new()));
+                texts.trusted.push(Trusted { text, exact: OnceCell::new(), grouped: OnceCell::new() });
             } else {
                 texts.untrusted.push(Untrusted { at, text, plain: OnceCell::new(), hidden: OnceCell::new() });
             }
@@ -58,8 +64,8 @@ impl<'r> Texts<'r> {
     pub(crate) fn unproven(&self, config: &Config, tool: &Tool, arguments: &Value) -> Vec<Unproven> {
         let mut unproven = Vec::new();
         for (argument, value) in values(tool, arguments) {
-            let plain = Plain::of(&value);
-            if plain.is_empty() || is_known(config, &value) || self.is_said(&plain) {
+            let plain = Plain::of(&value, Reading::Loose);
+            if value.trim().is_empty() || is_known(config, &value) || self.is_said(&value) {
                 continue;
             }
             let source = self.source(&plain);
@@ -69,16 +75,20 @@ impl<'r> Texts<'r> {
         unproven
     }
 
-    fn is_said(&self, value: &Plain) -> bool {
-        let said = |(text, plain): &(&str, OnceCell<Plain>)| {
-            plain.get_or_init(|| Plain::of(text)).find(value, text).is_some()
+    /// Whether somebody trusted has said the very same: an address that only looks like theirs is another one.
+    fn is_said(&self, value: &str) -> bool {
+        let reading = if is_grouped(value) { Reading::Grouped } else { Reading::Exact };
+        let value = Plain::of(value, reading);
+        let said = |Trusted { text, exact, grouped }: &Trusted<'_>| {
+            let plain = if reading == Reading::Grouped { grouped } else { exact };
+            plain.get_or_init(|| Plain::of(text, reading)).find(&value, text).is_some()
         };
         self.trusted.iter().any(said)
     }
 
     fn source(&self, value: &Plain) -> Option<(String, Range<usize>, bool)> {
         let open = self.untrusted.iter().find_map(|Untrusted { at, text, plain, .. }| {
-            let plain = plain.get_or_init(|| Plain::of(text));
+            let plain = plain.get_or_init(|| Plain::of(text, Reading::Loose));
             Some((at.clone(), plain.find(value, text)?, false))
         });
         open.or_else(|| {
@@ -93,7 +103,7 @@ impl<'r> Texts<'r> {
 
 fn read(text: &str) -> Vec<(Range<usize>, String, Plain)> {
     let readings = covert::readings(text).into_iter();
-    readings.map(|(span, reading)| (span, reading.clone(), Plain::of(&reading))).collect()
+    readings.map(|(span, reading)| (span, reading.clone(), Plain::of(&reading, Reading::Loose))).collect()
 }
 
 /// The values of a call that somebody has to have said, each with the JSON pointer of its argument.
@@ -151,6 +161,12 @@ fn is_name_of_something(text: &str) -> bool {
     let is_host = labels && last.len() >= 2 && last.chars().all(char::is_alphabetic);
     let is_handle = text.len() > 1 && text.starts_with(['@', '#']);
     text.contains('@') || text.contains("://") || is_number || is_code || is_path || is_host || is_handle
+}
+
+/// Whether it is a number that people write in groups: an account, a card, a telephone.
+fn is_grouped(text: &str) -> bool {
+    let number = text.chars().all(|c| c.is_ascii_alphanumeric() || " -+()".contains(c));
+    number && text.chars().filter(char::is_ascii_digit).count() >= 6
 }
 
 /// `2026-01-31`, with a time or without: nobody is sent anything by it.

@@ -48,6 +48,19 @@ fn what_is_hidden_is_found_where_it_hides() {
 }
 
 #[test]
+fn an_address_that_only_looks_like_what_the_user_said_is_another_one() {
+    let said = [("user", "mail ann-smith@partner.test, and call +49 30 1234567")];
+    let send = |to: &str| fresh(&call("mail.send", json!({"to": to, "body": "."}), &said)).effect;
+    assert_eq!(
+        [send("ann-smith@partner.test"), send("Ann-Smith@Partner.test"), send("+49301234567")],
+        [Effect::Allow; 3]
+    );
+    for other in ["аnn-smith@partner.test", "annsmith@partner.test", "ann\u{200b}-smith@partner.test"] {
+        assert_ne!(send(other), Effect::Allow, "{other}");
+    }
+}
+
+#[test]
 fn known_values_are_whole_names() {
     let send = |to: &str| fresh(&call("mail.send", json!({"to": to, "body": "."}), &[])).effect;
     assert_eq!(send("Ann@Acme.example"), Effect::Allow);
