@@ -39,9 +39,13 @@ pub(crate) fn estimate(request: &Request, guess: Guess) -> Result<Tokens, BadNum
     let guessed = (bytes as f64 / guess.bytes_per_token).ceil() as u64;
     let counted = number(&request.payload, &["input_tokens", "prompt_tokens"], "")?;
     let bounds = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
-    let output = number(&request.payload, &bounds, "")?.unwrap_or(guess.output_tokens);
-    // `n` answers cost as much as so many calls, apart from the question.
-    let answers = number(&request.payload, &["n"], "")?.unwrap_or(1).max(1);
+    let bounds = bounds.map(|name| number(&request.payload, &[name], ""));
+    let [one, two, three] = bounds;
+    // Which of them a model keeps to is the model's affair: the largest counts.
+    let output = one?.max(two?).max(three?).unwrap_or(guess.output_tokens);
+    // `n` answers cost as much as so many calls, apart from the question; so does the best of so many.
+    let answers =
+        number(&request.payload, &["n"], "")?.max(number(&request.payload, &["best_of"], "")?).unwrap_or(1).max(1);
     let output = output.saturating_mul(answers).min(MOST);
     Ok(Tokens { input: guessed.max(counted.unwrap_or(0)), output })
 }
@@ -92,6 +96,8 @@ mod tests {
                 77,
                 15,
             ),
+            (r#"{"payload":{"max_tokens":1,"max_completion_tokens":190000}}"#, 0, 190_000),
+            (r#"{"payload":{"max_tokens":7,"best_of":4}}"#, 0, 28),
             (r#"{"content":[{"text":"four four four"}],"payload":{"prompt_tokens":1,"max_tokens":null}}"#, 5, 1000),
         ] {
             assert_eq!(estimate(&request(json), guess), Ok(Tokens { input, output }), "{json}");

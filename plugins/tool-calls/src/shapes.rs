@@ -15,7 +15,8 @@ const ANY_TOOL: [&str; 4] = ["", "call", "tool.call", "tools/call"];
 pub fn calls(action: &str, payload: &Value) -> Result<Vec<Call>, Vec<Malformed>> {
     let mut found = Found::default();
     found.payload("/payload".to_owned(), payload);
-    let Found { mut calls, mut malformed } = found;
+    let Found { mut calls, mut malformed, read } = found;
+    overlooked("/payload", payload, &read, &mut malformed);
     let tool = (!ANY_TOOL.contains(&action)).then_some(action);
     match tool {
         Some(tool) if calls.is_empty() && malformed.is_empty() => match plain(tool, payload) {
@@ -24,6 +25,9 @@ pub fn calls(action: &str, payload: &Value) -> Result<Vec<Call>, Vec<Malformed>>
         },
         Some(tool) if !calls.is_empty() && !calls.iter().any(|call| call.name == tool) => {
             malformed.push(wrong("/action/name", "it names another tool than the calls in `payload`"));
+        }
+        _ if !calls.is_empty() && payload.get("arguments").is_some() => {
+            malformed.push(wrong("/payload/arguments", "it stands beside calls in another shape"));
         }
         None if calls.is_empty() && malformed.is_empty() => {
             malformed.push(wrong("/payload", "there is no tool call in it, and `action.name` names no tool"));
@@ -48,13 +52,75 @@ fn plain(tool: &str, payload: &Value) -> Result<Call, Malformed> {
 struct Found {
     calls: Vec<Call>,
     malformed: Vec<Malformed>,
+    /// JSON pointers of the objects that have been read as calls, whatever came of them.
+    read: Vec<String>,
+}
+
+/// Keys of what a call is made with, in lower case without separators.
+const ARGUMENTS: [&str; 6] = ["arguments", "input", "args", "toolinput", "toolarguments", "functionarguments"];
+/// Keys that name what is called, likewise.
+const NAMES: [&str; 5] = ["name", "toolname", "functionname", "recipientname", "tool"];
+/// What the type of a call or the key of one holds, likewise.
+const WORDS: [&str; 6] = ["tooluse", "toolcall", "functioncall", "mcpcall", "calltool", "toolscall"];
+
+/// Tells of every object that looks like a call and has not been read as one: what is not seen is not judged. What calls are
+/// made with is theirs, and is not looked into.
+fn overlooked(at: &str, value: &Value, read: &[String], malformed: &mut Vec<Malformed>) {
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(place, item)| overlooked(&format!("{at}/{place}"), item, read, malformed)),
+        Value::Object(members) => {
+            let is_read = read.iter().any(|known| known == at);
+            // What has been read as one shape may be another one, too.
+            let method = members.get("method").is_some_and(|method| *method != "tools/call" && says(method));
+            if method || !is_read && looks_like_a_call(members) {
+                malformed.push(wrong(at, "it looks like a tool call, in no shape that is known"));
+                return;
+            }
+            for (key, value) in members {
+                let is_theirs = is_read && ARGUMENTS.contains(&plain_key(key).as_str());
+                // `arguments` of the whole payload are those of `action.name`.
+                if !(is_theirs || at == "/payload" && key == "arguments") {
+                    overlooked(&format!("{at}/{}", crate::segment(key)), value, read, malformed);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn looks_like_a_call(members: &serde_json::Map<String, Value>) -> bool {
+    let has = |keys: &[&str]| members.keys().any(|key| keys.contains(&plain_key(key).as_str()));
+    // A list of calls is none itself; under a key that is nearly the right one nobody would look into it.
+    let nearly = members.iter().any(|(key, value)| {
+        let plain = plain_key(key);
+        let listed = ["toolcalls", "functioncall", "tooluse"].contains(&plain.as_str());
+        let known = ["tool_calls", "function_call"].contains(&key.as_str());
+        listed && !known && (value.is_object() || value.is_array())
+    });
+    nearly
+        || has(&NAMES) && has(&ARGUMENTS)
+        || ["type", "method"].iter().any(|key| members.get(*key).is_some_and(says))
+}
+
+/// Whether a value speaks of calls of tools.
+fn says(value: &Value) -> bool {
+    let value = plain_key(&value.to_string());
+    WORDS.iter().any(|word| value.contains(word))
+}
+
+/// A key without case and separators.
+fn plain_key(key: &str) -> String {
+    key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 impl Found {
     fn payload(&mut self, at: String, payload: &Value) {
         if let Value::Array(batch) = payload {
-            for (place, item) in batch.iter().enumerate() {
-                self.mcp(format!("{at}/{place}"), item);
+            for (place, item) in batch.iter().enumerate().filter(|(_, item)| item.is_object()) {
+                self.payload(format!("{at}/{place}"), item);
             }
             return;
         }
@@ -102,7 +168,10 @@ impl Found {
                 let id = call.get("id").and_then(Value::as_str);
                 self.calls[before..].iter_mut().for_each(|call| call.id = id.map(str::to_owned));
             }
-            None => self.malformed.push(wrong(&at, "a tool call without `function` is in no shape that is known")),
+            None => {
+                self.malformed.push(wrong(&at, "a tool call without `function` is in no shape that is known"));
+                self.read.push(at);
+            }
         }
     }
 
@@ -110,6 +179,7 @@ impl Found {
         if message.get("method").is_none_or(|method| method != "tools/call") {
             return;
         }
+        self.read.push(at.clone());
         match message.get("params") {
             Some(params) => {
                 // MCP's arguments may be left out.
@@ -127,7 +197,10 @@ impl Found {
         let arguments_at = format!("{at}/{arguments}");
         match call.get(arguments) {
             Some(arguments) => self.add_with(at, call, id, name, arguments, arguments_at),
-            None => self.malformed.push(wrong(&at, "the call has no arguments")),
+            None => {
+                self.malformed.push(wrong(&at, "the call has no arguments"));
+                self.read.push(at);
+            }
         }
     }
 
@@ -140,6 +213,7 @@ impl Found {
         arguments: &Value,
         arguments_at: String,
     ) {
+        self.read.push(at.clone());
         let name_at = format!("{at}/{name}");
         let Some(name) = call.get(name).and_then(Value::as_str).filter(|name| !name.is_empty()) else {
             self.malformed.push(wrong(&name_at, "the call names no tool"));
@@ -301,6 +375,47 @@ mod tests {
             why("mail", openai(json!("{}"))),
             ("/action/name".into(), "it names another tool than the calls in `payload`".into())
         );
+    }
+
+    #[test]
+    fn a_call_beside_one_that_is_read_is_never_overlooked() {
+        let used = json!({"type": "tool_use", "id": "z", "name": "pay", "input": {"to": "x"}});
+        let function = json!({"name": "pay", "arguments": "{}"});
+        for hidden in [
+            json!({"message": {"role": "assistant", "content": [used]}}),
+            json!({"choices": [{"message": {"content": [used]}}]}),
+            json!({"choices": [{"delta": {"tool_calls": [{"function": function}]}}]}),
+            json!({"choices": {"message": {"tool_calls": [{"function": function}]}}}),
+            json!({"content": used}),
+            json!({"output": {"type": "function_call", "name": "pay", "arguments": "{}"}}),
+            json!({"content": [{"type": "server_tool_use", "name": "pay", "input": {}}]}),
+            json!({"content": [{"type": "Tool_use", "name": "pay", "input": {}}]}),
+            json!({"output": [{"type": "custom_tool_call", "name": "sh", "input": "rm"}]}),
+            json!({"output": [{"type": "mcp_call", "label": "x"}]}),
+            json!({"messages": [{"role": "assistant", "tool_calls": [{"function": function}]}]}),
+            json!({"response": {"output": [{"type": "function_call", "name": "pay", "arguments": "{}"}]}}),
+            json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "pay", "args": {}}}]}}]}),
+            json!({"method": ["tools/call"], "params": {"name": "pay"}}),
+            json!({"method": "tools/call ", "params": {"name": "pay"}}),
+            json!({"arguments": {"to": "x"}}),
+            json!({"Tool_Calls": [{"function": function}]}),
+        ] {
+            let mut payload = json!({"tool_calls": [{"function": {"name": "mail.read", "arguments": "{}"}}]});
+            payload.as_object_mut().unwrap().extend(hidden.as_object().unwrap().clone());
+            assert!(calls("", &payload).is_err(), "{hidden}");
+            let mut beside = json!({"tool_name": "mail.read", "tool_input": {"function": {"name": "a", "input": 1}}});
+            beside.as_object_mut().unwrap().extend(hidden.as_object().unwrap().clone());
+            assert!(calls("", &beside).is_err(), "{hidden}");
+        }
+        let custom = json!({"tool_calls": [{"type": "custom", "function": {"name": "mail.read", "arguments": "{}"},
+                                            "custom": {"name": "sh", "input": "rm"}}]});
+        assert!(calls("", &custom).is_err());
+        let batch =
+            json!([{"method": "tools/call", "params": {"name": "a"}}, {"tool_calls": [{"function": function}]}]);
+        assert_eq!(calls("", &batch).unwrap().len(), 2, "each of a batch may have a shape of its own");
+        let tools = json!({"tools": [{"type": "function", "function": {"name": "a", "parameters": {}}}],
+                           "tool_calls": [{"function": {"name": "a", "arguments": "{}"}}]});
+        assert_eq!(calls("", &tools).unwrap().len(), 1, "what could be called is no call");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From a request to a verdict, call by call.
 
+use std::cell::RefCell;
+
 use tool_calls::{Call, Malformed, calls};
 use weir_sdk::state::Taken;
 use weir_sdk::{Effect, Finding, Obligation, Request, Severity, Value, Verdict};
@@ -21,7 +23,8 @@ pub fn evaluate(config: &Config, request: &Request) -> Result<Verdict, String> {
     let context = Value::Object(request.context.clone());
     let look = |pointer: &str| look(request, &context, pointer);
     let session = Session::of(config, request, &|pointer| look(pointer).cloned());
-    let judging = Judging { config, request, look: &look, session, texts: Texts::of(request) };
+    let judging =
+        Judging { config, request, look: &look, session, texts: Texts::of(request), confirmed: RefCell::default() };
     let tools: Vec<Option<&Tool>> = calls.iter().map(|call| judging.tool(call)).collect();
     judging.remember(&tools);
     let judged = calls.iter().zip(&tools).map(|(call, tool)| judging.call(call, *tool));
@@ -88,6 +91,8 @@ struct Judging<'c> {
     look: &'c dyn Fn(&str) -> Option<&'c Value>,
     session: Session<'c>,
     texts: Texts<'c>,
+    /// Places of the user's confirmations that calls of this request have used.
+    confirmed: RefCell<Vec<usize>>,
 }
 
 impl<'c> Judging<'c> {
@@ -177,10 +182,13 @@ impl<'c> Judging<'c> {
     /// Whether the user has confirmed exactly this call.
     fn is_confirmed(&self, call: &Call) -> bool {
         let confirmed = (self.look)(&self.config.confirmed).and_then(Value::as_array);
-        confirmed
-            .into_iter()
-            .flatten()
-            .any(|one| one["tool"] == call.name.as_str() && one["arguments"] == call.arguments)
+        let is_it = |one: &Value| one["tool"] == call.name.as_str() && one["arguments"] == call.arguments;
+        let mut used = self.confirmed.borrow_mut();
+        let mut confirmed = confirmed.into_iter().flatten().enumerate();
+        let found = confirmed.find(|(place, one)| is_it(one) && !used.contains(place)).map(|(place, _)| place);
+        // One word of the user is for one call.
+        used.extend(found);
+        found.is_some()
     }
 
     fn provenance(&self, verdict: Verdict, call: &Call, tool: &Tool) -> Verdict {

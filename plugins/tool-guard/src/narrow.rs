@@ -59,7 +59,8 @@ impl Narrow {
     ) -> Option<Option<Edit>> {
         let replacement = match &self.to {
             To::Most(most) => match number(value) {
-                Some(number) if number <= *most => return None,
+                // Below zero means no limit to many a tool.
+                Some(number) if (0.0..=*most).contains(&number) => return None,
                 Some(_) if value.is_number() => most.to_string(),
                 Some(_) => format!("\"{most}\""),
                 // The schema says what type it is; what is no number cannot be cut.

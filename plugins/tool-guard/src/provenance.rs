@@ -111,12 +111,32 @@ fn values(tool: &Tool, arguments: &Value) -> Vec<(String, String)> {
     match &tool.trusted {
         Some(patterns) => patterns.iter().flat_map(|pattern| named(pattern, arguments)).collect(),
         None if tool.is("egress") || tool.is("spend") || tool.is("irreversible") || tool.is("write") => {
-            let mut texts = Vec::new();
-            pointer::texts(String::new(), arguments, &mut texts);
-            let lists = texts.into_iter().filter(|(_, text)| items(text).all(is_name_of_something));
-            lists.flat_map(|(at, text)| items(text).map(move |item| (at.clone(), item.to_owned()))).collect()
+            let mut values = Vec::new();
+            named_in(String::new(), arguments, &mut values);
+            values
         }
         None => Vec::new(),
+    }
+}
+
+/// Everything below a value that names something: in texts, in keys, and long numbers.
+fn named_in(at: String, value: &Value, found: &mut Vec<(String, String)>) {
+    let mut names = |text: &str| {
+        found.extend(items(text).filter(|item| is_name_of_something(item)).map(|item| (at.clone(), item.to_owned())));
+    };
+    match value {
+        Value::String(text) => names(text),
+        Value::Number(number) => names(&number.to_string()),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(place, item)| named_in(format!("{at}/{place}"), item, found));
+        }
+        Value::Object(members) => {
+            members.keys().for_each(|key| names(key));
+            for (key, value) in members {
+                named_in(format!("{at}/{}", tool_calls::segment(key)), value, found);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
@@ -143,8 +163,17 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
     let is_number = text.chars().all(|c| c.is_alphanumeric() || " -+()./".contains(c))
         && text.chars().any(|c| c.is_ascii_digit());
     // `DE02 1203 0000` is one name, `a@x.example b@x.example` are two.
-    let ends = move |c: char| ",;<>\"'()[]{}|".contains(c) || (c.is_whitespace() && !is_number);
-    text.split(ends).map(|item| item.trim().trim_end_matches(['.', '!', '?', ':'])).filter(|item| !item.is_empty())
+    let words = text.split(move |c: char| c.is_whitespace() && !is_number);
+    let parts = words.flat_map(|word| {
+        // An address may hold what elsewhere ends a name.
+        let ends = |c: char| !word.contains("://") && ",;<>\"'()[]{}|".contains(c);
+        word.split(ends).collect::<Vec<_>>()
+    });
+    let bare = |item: &'_ str| item.trim_matches(|c: char| "<>\"'()[]{},;|*_".contains(c) || c.is_whitespace()).len();
+    parts
+        .map(|item| item.trim_matches(|c: char| "<>\"'()[]{},;|*".contains(c) || c.is_whitespace()))
+        .map(|item| item.trim_end_matches(['.', '!', '?', ':']))
+        .filter(move |item| bare(item) > 0)
 }
 
 /// Whether a text names an account, an address, a host, a file or a channel rather than saying something.
@@ -153,14 +182,29 @@ fn is_name_of_something(text: &str) -> bool {
     let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-').count();
     let is_number = digits >= 6 && digits * 2 >= plain && !text.contains("://") && !is_date(text);
     let is_code = plain >= 20 && digits >= 2 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
-    let is_path = text.starts_with(['/', '~', '\\']) || text.contains("../") || text.contains(":\\");
+    // `--config=/etc/x` names what stands behind the sign.
+    let pieces = || text.split(['=', ':', '@', '?']).filter(|piece| !piece.is_empty());
+    let is_path =
+        pieces().any(|piece| piece.starts_with(['/', '~', '\\'])) || text.contains("../") || text.contains(":\\");
     // Or a file: `notes.txt` names something, too.
-    let host = text.split(['/', ':', '?']).next().unwrap_or_default();
-    let labels = host.contains('.') && host.split('.').all(|label| !label.is_empty() && !label.contains(' '));
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let is_host = labels && last.len() >= 2 && last.chars().all(char::is_alphabetic);
+    let is_host = pieces().any(|piece| {
+        let host = piece.split('/').next().unwrap_or_default();
+        let labels = host.contains('.') && host.split('.').all(|label| !label.is_empty() && !label.contains(' '));
+        let last = host.rsplit('.').next().unwrap_or_default();
+        labels && last.len() >= 2 && (last.chars().all(char::is_alphabetic) || last.starts_with("xn--"))
+    });
+    let is_address = text.parse::<std::net::IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok();
+    let is_hidden = text.contains("%40") || text.contains("%2e") || text.contains("%2E") || text.contains('＠');
     let is_handle = text.len() > 1 && text.starts_with(['@', '#']);
-    text.contains('@') || text.contains("://") || is_number || is_code || is_path || is_host || is_handle
+    text.contains('@')
+        || text.contains("://")
+        || is_number
+        || is_code
+        || is_path
+        || is_host
+        || is_handle
+        || is_address
+        || is_hidden
 }
 
 /// Whether it is a number that people write in groups: an account, a card, a telephone.
@@ -172,15 +216,24 @@ fn is_grouped(text: &str) -> bool {
 /// `2026-01-31`, with a time or without: nobody is sent anything by it.
 fn is_date(text: &str) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).take(10).collect();
+    let part = |from: usize, most: u32| {
+        text.get(from..from + 2).and_then(|part| part.parse().ok()).is_some_and(|part: u32| part <= most)
+    };
     let rest = text.get(10..).unwrap_or_default();
-    shape == "0000-00-00" && rest.chars().all(|c| c.is_ascii_digit() || "TZ:.+- ".contains(c))
+    let time = rest.is_empty()
+        || rest.len() <= 25
+            && rest.starts_with(['T', ' '])
+            && rest.chars().all(|c| c.is_ascii_digit() || "TZ:.+- ".contains(c));
+    shape == "0000-00-00" && part(5, 12) && part(8, 31) && time
 }
 
 fn is_known(config: &Config, value: &str) -> bool {
     let lower = value.trim().to_lowercase();
     // A glob means one name: nothing that could hold two.
     let one = !lower.contains(|c: char| c.is_whitespace() || c.is_control() || ",;\"<>\\".contains(c))
-        && lower.matches('@').count() <= 1;
+        && lower.matches('@').count() <= 1
+        // Ways that mail takes over another host, and letters that are read in two ways.
+        && !(lower.contains('@') && (!lower.is_ascii() || lower.contains(['%', '!', ':'])));
     let squeezed: String = lower.chars().filter(|c| !c.is_whitespace()).collect();
     config
         .known

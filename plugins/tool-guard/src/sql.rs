@@ -71,8 +71,15 @@ fn words(text: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        rest = if rest.starts_with("--") || first == '#' {
-            rest.find('\n').map_or("", |end| &rest[end..])
+        rest = if let Some(comment) = rest.strip_prefix("--") {
+            let comment = comment.split('\n').next().unwrap_or_default();
+            // Databases do not agree where such a comment begins, nor where it ends.
+            if !comment.is_empty() && !comment.starts_with(' ') || comment.contains('\r') {
+                return Err("it has a comment that databases read differently");
+            }
+            &rest[2 + comment.len()..]
+        } else if matches!(first, '#' | '[' | ']') {
+            return Err("it has a character that databases read differently");
         } else if let Some(comment) = rest.strip_prefix("/*") {
             // MySQL runs what stands in `/*! … */`.
             if comment.starts_with(['!', '+']) {
@@ -154,6 +161,10 @@ mod tests {
             ("select /* a", "comment does not end"),
             ("SELECT load_file('/etc/passwd')", "changes"),
             ("сelect 1", "begin"),
+            ("select 1 # 2; drop table claims", "read differently"),
+            ("select 1--1; drop table claims", "read differently"),
+            ("select 1 -- x\r; drop table claims", "read differently"),
+            ("select 1 as [']; drop table x --']", "read differently"),
         ] {
             let told = does_more(more).unwrap_or_default();
             assert!(told.contains(why), "{more}: {told}");
