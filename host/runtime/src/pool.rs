@@ -233,14 +233,11 @@ impl Pool {
         true
     }
 
-    /// Begins to keep instances, and makes the first one, for whoever asks first; the keeper makes those of the other cores,
-    /// where the budget is not short.
+    /// Begins to keep instances, and makes the first ones: one for each core, or one for all where the budget is short.
     pub(crate) fn warm(&self) {
         self.wake();
-        self.fill(0);
-        if self.keeper.budget().spares(self.shards.len()) {
-            (1..self.shards.len()).for_each(|place| self.keeper.refill(Weak::clone(&self.me), place));
-        }
+        let each = self.keeper.budget().spares(self.shards.len());
+        (0..if each { self.shards.len() } else { 1 }).for_each(|place| self.fill(place));
     }
 
     /// Begins to keep instances.
