@@ -80,7 +80,7 @@ fn overlooked(at: &str, value: &Value, read: &[String], malformed: &mut Vec<Malf
                 return;
             }
             for (key, value) in members {
-                let is_theirs = is_read && ARGUMENTS.contains(&plain_key(key).as_str());
+                let is_theirs = is_read && is_one_of(key, &ARGUMENTS);
                 // `arguments` of the whole payload are those of `action.name`.
                 if !(is_theirs || at == "/payload" && key == "arguments") {
                     overlooked(&format!("{at}/{}", crate::segment(key)), value, read, malformed);
@@ -92,11 +92,10 @@ fn overlooked(at: &str, value: &Value, read: &[String], malformed: &mut Vec<Malf
 }
 
 fn looks_like_a_call(members: &serde_json::Map<String, Value>) -> bool {
-    let has = |keys: &[&str]| members.keys().any(|key| keys.contains(&plain_key(key).as_str()));
+    let has = |keys: &[&str]| members.keys().any(|key| is_one_of(key, keys));
     // A list of calls is none itself; under a key that is nearly the right one nobody would look into it.
     let nearly = members.iter().any(|(key, value)| {
-        let plain = plain_key(key);
-        let listed = ["toolcalls", "functioncall", "tooluse"].contains(&plain.as_str());
+        let listed = is_one_of(key, &["toolcalls", "functioncall", "tooluse"]);
         let known = ["tool_calls", "function_call"].contains(&key.as_str());
         listed && !known && (value.is_object() || value.is_array())
     });
@@ -111,7 +110,13 @@ fn says(value: &Value) -> bool {
     WORDS.iter().any(|word| value.contains(word))
 }
 
-/// A key without case and separators.
+/// Whether a key is one of these, but for case and separators.
+fn is_one_of(key: &str, words: &[&str]) -> bool {
+    let plain = || key.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    words.iter().any(|word| plain().eq(word.bytes()))
+}
+
+/// A text without case and separators.
 fn plain_key(key: &str) -> String {
     key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }

@@ -109,6 +109,9 @@ fn fold(written: char) -> char {
 }
 
 fn lower(written: char) -> char {
+    if written.is_ascii() {
+        return written.to_ascii_lowercase();
+    }
     let mut lower = written.to_lowercase();
     match (lower.next(), lower.next()) {
         (Some(lower), None) => lower,

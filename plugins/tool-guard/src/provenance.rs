@@ -64,10 +64,10 @@ impl<'r> Texts<'r> {
     pub(crate) fn unproven(&self, config: &Config, tool: &Tool, arguments: &Value) -> Vec<Unproven> {
         let mut unproven = Vec::new();
         for (argument, value) in values(tool, arguments) {
-            let plain = Plain::of(&value, Reading::Loose);
             if value.trim().is_empty() || is_known(config, &value) || self.is_said(&value) {
                 continue;
             }
+            let plain = Plain::of(&value, Reading::Loose);
             let source = self.source(&plain);
             let hidden = source.as_ref().is_some_and(|(.., hidden)| *hidden);
             unproven.push(Unproven { argument, source: source.map(|(at, span, _)| (at, span)), hidden });
@@ -178,6 +178,11 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a text names an account, an address, a host, a file or a channel rather than saying something.
 fn is_name_of_something(text: &str) -> bool {
+    // Most words hold nothing that any form of a name needs.
+    let may = |byte: u8| byte.is_ascii_digit() || byte >= 0x80 || b".@:/\\~#%".contains(&byte);
+    if !text.bytes().any(may) {
+        return false;
+    }
     let digits = text.chars().filter(|c| c.is_numeric()).count();
     let plain = text.chars().filter(|c| !c.is_whitespace() && *c != '-').count();
     let is_number = digits >= 6 && digits * 2 >= plain && !text.contains("://") && !is_date(text);
