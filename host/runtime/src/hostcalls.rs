@@ -192,13 +192,22 @@ fn guest_bytes<'c>(
     pointer: i32,
     length: i32,
 ) -> wasmtime::Result<(&'c [u8], &'c mut HostSide)> {
-    let (pointer, length) = (pointer as u32 as usize, length as u32 as usize);
+    let (data, host) = guest_memory(caller)?;
+    Ok((piece(data, function, pointer, length)?, host))
+}
+
+fn guest_memory<'c>(caller: &'c mut Caller<'_, HostSide>) -> wasmtime::Result<(&'c [u8], &'c mut HostSide)> {
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         return Err(refused("the guest exports no memory"));
     };
     let (data, host) = memory.data_and_store_mut(caller);
+    Ok((data, host))
+}
+
+fn piece<'d>(data: &'d [u8], function: &str, pointer: i32, length: i32) -> wasmtime::Result<&'d [u8]> {
+    let (pointer, length) = (pointer as u32 as usize, length as u32 as usize);
     let bytes = pointer.checked_add(length).and_then(|end| data.get(pointer..end));
-    Ok((bytes.ok_or_else(|| refused(&format!("{function}: the text lies outside the guest's memory")))?, host))
+    bytes.ok_or_else(|| refused(&format!("{function}: the text lies outside the guest's memory")))
 }
 
 /// The gate: counts the call and takes its fuel.

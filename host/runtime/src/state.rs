@@ -25,9 +25,10 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-pub(crate) use self::counter::{Answer, Window, WindowKind};
-use self::counter::{Change, Counter, Hold, Reservation, signed};
+pub(crate) use self::counter::{Answer, Window, WindowKind, signed};
+use self::counter::{Change, Counter, Hold, Reservation};
 use self::log::{Line, Log};
+use self::taken::Reserved;
 pub(crate) use self::taken::{Amount, StateCall, StateError, Taken};
 use crate::poison;
 
@@ -93,10 +94,6 @@ pub(crate) struct Owner([u8; 16]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct CounterName([u8; 16]);
 
-/// There are as many counters as may be, and each of them still counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
-
 /// Whose counters an evaluation may ask for, and the time it is told.
 #[derive(Clone)]
 pub(crate) struct Account {
@@ -126,7 +123,7 @@ impl Account {
 
     /// Counters that nobody else has: for samples and trials.
     fn alone() -> Account {
-        Account::new(&Arc::new(State::with_shards(1, None)), "", "", true, 0)
+        Account::new(&Arc::new(State::with_shards(1, None)), "", "", false, 0)
     }
 
     fn name(&self, owner: Owner, key: &str, window: Window) -> CounterName {
@@ -134,8 +131,13 @@ impl Account {
         CounterName(hash(&[&owner.0, &window.millis().to_le_bytes(), &kind, key.as_bytes()]))
     }
 
-    /// Calls with the counter of a key, made where there is none.
-    fn with<T>(&self, key: &str, window: Window, call: impl FnOnce(&mut Counter, u64) -> T) -> Result<T, Full> {
+    /// Calls with the counter of a key, made where there is none; with the counter's name.
+    fn with<T>(
+        &self,
+        key: &str,
+        window: Window,
+        call: impl FnOnce(&mut Counter, u64) -> T,
+    ) -> Result<(CounterName, T), StateError> {
         let State { shards, counts, .. } = &*self.state;
         let name = self.name(self.owner, key, window);
         let first = || {
@@ -152,13 +154,13 @@ impl Account {
             if !found.counters.contains_key(&name) {
                 let most = (MOST / shards.len(), MOST_OF_ONE / shards.len());
                 let room = found.make_room(self.owner, self.now, most);
-                room.inspect_err(|Full| _ = counts.full.fetch_add(1, Relaxed))?;
+                room.inspect_err(|_| _ = counts.full.fetch_add(1, Relaxed))?;
                 found.insert(name, Entry { owner: self.owner, shadow: self.original.is_some(), counter });
             }
         }
         let now = self.now.max(found.floor);
         let entry = found.counters.get_mut(&name).expect("it was there, or has been put there");
-        Ok(call(&mut entry.counter, now))
+        Ok((name, call(&mut entry.counter, now)))
     }
 
     fn take(
@@ -167,18 +169,19 @@ impl Account {
         window: Window,
         amount: u64,
         limit: u64,
-    ) -> Result<(Answer, Option<Reservation>), Full> {
-        let answered = self.with(key, window, |counter, now| counter.take(now, amount, limit))?;
+    ) -> Result<(CounterName, Answer, Option<Reservation>), StateError> {
+        let (name, (answer, reservation)) =
+            self.with(key, window, |counter, now| counter.take(now, amount, limit))?;
         let Counts { granted, refused, .. } = &self.state.counts;
-        if answered.0.granted { granted } else { refused }.fetch_add(1, Relaxed);
-        Ok(answered)
+        if answer.granted { granted } else { refused }.fetch_add(1, Relaxed);
+        Ok((name, answer, reservation))
     }
 
     /// Makes changes for good, in one piece of the log.
-    fn confirm(&self, changes: &mut dyn Iterator<Item = (CounterName, ToConfirm)>) {
+    fn confirm(&self, changes: impl Iterator<Item = (CounterName, Reserved)>) {
         let mut lines = Vec::new();
-        for (name, change) in changes {
-            lines.extend(poison::lock(shard(&self.state.shards, &name)).confirm(name, change, self.now));
+        for (name, reserved) in changes {
+            lines.extend(poison::lock(shard(&self.state.shards, &name)).confirm(name, reserved, self.now));
         }
         if let Some(log) = self.state.log.as_ref().filter(|_| self.original.is_none())
             && !lines.is_empty()
@@ -200,18 +203,9 @@ impl Account {
     }
 }
 
-/// What an evaluation leaves when it has come to its end.
-enum ToConfirm {
-    Take(Reservation),
-    /// An estimate, with the hash of its name.
-    Hold(Reservation, u64),
-    /// What an estimate came to: hash of its name, amount.
-    Settle(u64, u64),
-}
-
 impl Shard {
     /// Makes sure that another counter fits, forgetting what counts no more.
-    fn make_room(&mut self, owner: Owner, now: u64, (most, of_one): (usize, usize)) -> Result<(), Full> {
+    fn make_room(&mut self, owner: Owner, now: u64, (most, of_one): (usize, usize)) -> Result<(), StateError> {
         let is_full = |shard: &Shard| {
             shard.counters.len() >= most || shard.owned.get(&owner).is_some_and(|owned| *owned >= of_one)
         };
@@ -219,7 +213,7 @@ impl Shard {
         if is_full(self) && now > self.floor {
             self.forget_past(now);
         }
-        if is_full(self) { Err(Full) } else { Ok(()) }
+        if is_full(self) { Err(StateError::Full) } else { Ok(()) }
     }
 
     fn forget_past(&mut self, now: u64) {
@@ -242,11 +236,6 @@ impl Shard {
         }
     }
 
-    /// Number of the last confirmed change.
-    fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
     /// What is confirmed, as lines that make it again.
     fn lines(&self, mut line: impl FnMut(Line)) {
         for (name, Entry { owner, counter, .. }) in self.counters.iter().filter(|(_, entry)| !entry.shadow) {
@@ -260,13 +249,13 @@ impl Shard {
         }
     }
 
-    fn confirm(&mut self, name: CounterName, change: ToConfirm, now: u64) -> Option<Line> {
+    fn confirm(&mut self, name: CounterName, reserved: Reserved, now: u64) -> Option<Line> {
         // A counter that was forgotten meanwhile counts no more.
         let Entry { owner, counter, .. } = self.counters.get_mut(&name)?;
-        let (Change { bucket, delta }, op, held) = match change {
-            ToConfirm::Take(reservation) => (counter.confirm(reservation, None), Op::Take, 0),
-            ToConfirm::Hold(reservation, held) => (counter.confirm(reservation, Some(held)), Op::Hold, held),
-            ToConfirm::Settle(held, amount) => match counter.settle(now.max(self.floor), held, amount) {
+        let (Change { bucket, delta }, op, held) = match reserved {
+            Reserved::Take(reservation) => (counter.confirm(reservation, None), Op::Take, 0),
+            Reserved::Hold(reservation, held) => (counter.confirm(reservation, Some(held)), Op::Hold, held),
+            Reserved::Settle(held, amount) => match counter.settle(now.max(self.floor), held, amount) {
                 (change, true) => (change, Op::Settle, held),
                 (change, false) => (change, Op::Take, 0),
             },
@@ -334,10 +323,6 @@ impl State {
         }
     }
 
-    fn shards(&self) -> &[Mutex<Shard>] {
-        &self.shards
-    }
-
     pub(crate) fn metrics(&self) -> StateMetrics {
         let Counts { granted, refused, full, faults } = &self.counts;
         let keys = self.shards.iter().map(|shard| poison::lock(shard).counters.len() as u64);
@@ -365,7 +350,12 @@ impl Drop for State {
 }
 
 fn shard<'a>(shards: &'a [Mutex<Shard>], name: &CounterName) -> &'a Mutex<Shard> {
-    &shards[usize::from(name.0[0]) % shards.len()]
+    &shards[place_of(name, shards.len())]
+}
+
+/// Which of so many shards a counter lies in.
+fn place_of(name: &CounterName, shards: usize) -> usize {
+    usize::from(name.0[0]) % shards
 }
 
 /// Parts must be told apart by what they are: all but the last have a fixed length, or their length before them.

@@ -1,10 +1,10 @@
 //! Host functions of the capability `state`. Everything crosses as numbers and as texts that the host only reads: it never
 //! writes into a guest, whose pages may be protected, and never calls back into it.
 
-use wasmtime::{Caller, Extern, Linker};
+use wasmtime::{Caller, Linker};
 
-use super::{HostSide, MODULE, admit, refused};
-use crate::state::{Amount, Answer, Window, WindowKind};
+use super::{HostSide, MODULE, admit, guest_memory, piece, refused};
+use crate::state::{Amount, Answer, StateError, Window, WindowKind, signed};
 use crate::verdict::{Failure, FailureKind};
 
 /// Longest key and longest name of an estimate, in bytes.
@@ -80,18 +80,13 @@ fn with_texts<const N: usize>(
     caller: &mut Caller<'_, HostSide>,
     function: &str,
     places: [(i32, i32); N],
-    ask: impl FnOnce(&mut HostSide, [&str; N]) -> Result<Answer, crate::state::StateError>,
+    ask: impl FnOnce(&mut HostSide, [&str; N]) -> Result<Answer, StateError>,
 ) -> wasmtime::Result<i64> {
-    let places = places.map(|(pointer, length)| (pointer as u32 as usize, length as u32 as usize));
-    admit(caller, places.iter().map(|(_, length)| length).sum())?;
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-        return Err(refused("the guest exports no memory"));
-    };
-    let (data, host) = memory.data_and_store_mut(caller);
+    admit(caller, places.iter().map(|(_, length)| *length as u32 as usize).sum())?;
+    let (data, host) = guest_memory(caller)?;
     let mut texts = [""; N];
     for (text, (pointer, length)) in texts.iter_mut().zip(places) {
-        let bytes = pointer.checked_add(length).and_then(|end| data.get(pointer..end));
-        let bytes = bytes.ok_or_else(|| refused(&format!("{function}: a text lies outside the guest's memory")))?;
+        let bytes = piece(data, function, pointer, length)?;
         *text = str::from_utf8(bytes)
             .ok()
             .filter(|text| text.len() <= LONGEST)
@@ -121,8 +116,4 @@ fn checked(function: &str, amount: i64, window_ms: i64, kind: i32) -> wasmtime::
 
 fn positive(function: &str, what: &str, number: i64) -> wasmtime::Result<u64> {
     u64::try_from(number).map_err(|_| refused(&format!("{function}: the {what} is negative: {number}")))
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

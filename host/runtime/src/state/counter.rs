@@ -304,7 +304,7 @@ impl Counter {
 }
 
 /// Amounts come from the ABI's signed numbers, so each fits.
-pub(super) fn signed(amount: u64) -> i64 {
+pub(crate) fn signed(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::{CounterName, Op, Owner, State, Window, WindowKind};
+use super::{CounterName, Op, Owner, State, Window, WindowKind, place_of};
 use crate::poison;
 
 const FOLDER: &str = "counters";
@@ -129,6 +129,12 @@ struct Todo {
     ended: bool,
 }
 
+impl Todo {
+    fn is_empty(&self) -> bool {
+        !(self.sync || self.compact || self.ended)
+    }
+}
+
 struct Writer {
     file: Arc<File>,
     number: u64,
@@ -156,7 +162,7 @@ impl Log {
             let written = bytes.chunks_exact(LINE).filter_map(Line::read);
             lines.extend(written.filter(|line| {
                 thresholds
-                    .get(usize::from(line.name.0[0]) % thresholds.len().max(1))
+                    .get(place_of(&line.name, thresholds.len().max(1)))
                     .is_none_or(|up_to| line.sequence > *up_to)
             }));
         }
@@ -220,7 +226,7 @@ impl Log {
 
     fn ask(&self, what: impl FnOnce(&mut Todo)) {
         let mut todo = poison::lock(&self.todo);
-        let idle = !(todo.sync || todo.compact || todo.ended);
+        let idle = todo.is_empty();
         what(&mut todo);
         drop(todo);
         if idle {
@@ -268,8 +274,7 @@ impl Log {
 
     fn run(&self, state: &Weak<State>) {
         loop {
-            let idle = |todo: &mut Todo| !(todo.sync || todo.compact || todo.ended);
-            let waited = self.work.wait_while(poison::lock(&self.todo), idle);
+            let waited = self.work.wait_while(poison::lock(&self.todo), |todo| todo.is_empty());
             let Todo { compact, ended, .. } = std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner));
             // Faults show at the next write; a snapshot that fails is tried again with it.
             let _ = self.sync();
@@ -326,9 +331,9 @@ fn read_snapshot(bytes: &[u8]) -> Option<(Vec<u64>, Vec<Line>)> {
 
 fn write_snapshot(file: &mut File, state: &State) -> io::Result<()> {
     let (mut sequences, mut lines) = (Vec::new(), Vec::new());
-    for shard in state.shards() {
+    for shard in &state.shards {
         let shard = poison::lock(shard);
-        sequences.extend(shard.sequence().to_le_bytes());
+        sequences.extend(shard.sequence.to_le_bytes());
         shard.lines(|line| lines.extend(line.bytes()));
     }
     file.write_all(MAGIC)?;

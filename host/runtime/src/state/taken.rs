@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::counter::{Answer, Reservation, Window};
-use super::{Account, CounterName, Full, ToConfirm, hash};
+use super::counter::{Answer, Counter, Reservation, Window};
+use super::{Account, CounterName, hash};
 
 /// A host call and its answer, for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,15 +62,29 @@ pub(crate) struct Taken {
     calls: Vec<StateCall>,
 }
 
-enum Reserved {
+/// What an evaluation leaves when it has come to its end.
+pub(super) enum Reserved {
     Take(Reservation),
+    /// An estimate, with the hash of its name.
     Hold(Reservation, u64),
+    /// What an estimate came to: hash of its name, amount.
     Settle(u64, u64),
+}
+
+impl Reserved {
+    /// What has to be given back if it does not stand; a fact stands.
+    fn refund(&self) -> Option<Reservation> {
+        match self {
+            Reserved::Take(reservation) | Reserved::Hold(reservation, _) => Some(*reservation),
+            Reserved::Settle(..) => None,
+        }
+    }
 }
 
 /// Why nothing could be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StateError {
+    /// There are as many counters as may be, and each of them still counts.
     Full,
     /// What was taken before could not be written down.
     Failing,
@@ -82,12 +96,6 @@ impl std::fmt::Display for StateError {
             StateError::Full => "the host keeps as many counters as it may, and all of them still count",
             StateError::Failing => "the host cannot write down what is taken",
         })
-    }
-}
-
-impl From<Full> for StateError {
-    fn from(_: Full) -> StateError {
-        StateError::Full
     }
 }
 
@@ -106,9 +114,7 @@ impl Taken {
         name: Option<&str>,
     ) -> Result<Answer, StateError> {
         let Amount { window, amount } = wanted;
-        let account = self.account()?;
-        let (answer, reservation) = account.take(key, window, amount, limit)?;
-        let counter = account.name(account.owner, key, window);
+        let (counter, answer, reservation) = self.account()?.take(key, window, amount, limit)?;
         if let Some(reservation) = reservation {
             let reserved = match name {
                 Some(name) => Reserved::Hold(reservation, short(name)),
@@ -124,9 +130,9 @@ impl Taken {
     /// Says what an estimate came to. It is a fact: it stands whatever the ruling, unless the policy itself fails.
     pub(crate) fn settle(&mut self, key: &str, wanted: Amount, name: &str) -> Result<Answer, StateError> {
         let Amount { window, amount } = wanted;
-        let (account, held) = (self.account()?, short(name));
-        let answer = account.with(key, window, |counter, now| counter.would_settle(now, held, amount))?;
-        let counter = account.name(account.owner, key, window);
+        let held = short(name);
+        let settle = |counter: &mut Counter, now| counter.would_settle(now, held, amount);
+        let (counter, answer) = self.account()?.with(key, window, settle)?;
         self.reserved.push((counter, Reserved::Settle(held, amount)));
         self.calls.push(StateCall::new("state_settle", key, wanted, answer, None, Some(name)));
         Ok(answer)
@@ -145,36 +151,29 @@ impl Taken {
     /// The policy has answered: what it said of facts stands, and what it took where `allowed`.
     pub(crate) fn end(mut self, allowed: bool) {
         let Some(account) = self.account.take() else { return };
-        let mut refunds = Vec::new();
-        let mut changes = self.reserved.drain(..).filter_map(|(name, reserved)| match reserved {
-            Reserved::Settle(held, amount) => Some((name, ToConfirm::Settle(held, amount))),
-            Reserved::Take(reservation) | Reserved::Hold(reservation, _) if !allowed => {
-                refunds.push((name, reservation));
-                None
-            }
-            Reserved::Take(reservation) => Some((name, ToConfirm::Take(reservation))),
-            Reserved::Hold(reservation, held) => Some((name, ToConfirm::Hold(reservation, held))),
-        });
-        account.confirm(&mut changes);
-        drop(changes);
-        refunds.iter().for_each(|(name, reservation)| account.refund(name, *reservation));
+        let stands = |(_, reserved): &(CounterName, Reserved)| allowed || reserved.refund().is_none();
+        let (standing, others): (Vec<_>, Vec<_>) = self.reserved.drain(..).partition(stands);
+        account.confirm(standing.into_iter());
+        give_back(&account, others);
     }
 
-    fn account(&mut self) -> Result<Account, StateError> {
+    fn account(&mut self) -> Result<&Account, StateError> {
         let account = self.account.get_or_insert_with(Account::alone);
-        if account.is_failing() { Err(StateError::Failing) } else { Ok(account.clone()) }
+        if account.is_failing() { Err(StateError::Failing) } else { Ok(account) }
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let Some(account) = &self.account else { return };
-        for (name, reserved) in self.reserved.drain(..) {
-            if let Reserved::Take(reservation) | Reserved::Hold(reservation, _) = reserved {
-                account.refund(&name, reservation);
-            }
+        if let Some(account) = &self.account {
+            give_back(account, self.reserved.drain(..));
         }
     }
+}
+
+fn give_back(account: &Account, reserved: impl IntoIterator<Item = (CounterName, Reserved)>) {
+    let refunds = reserved.into_iter().filter_map(|(name, reserved)| Some((name, reserved.refund()?)));
+    refunds.for_each(|(name, reservation)| account.refund(&name, reservation));
 }
 
 /// Names of estimates are compared by hash: a counter may keep thousands.
