@@ -80,7 +80,7 @@ fn a_manifest_is_read_without_running_the_module() {
     for (manifest, expected) in [
         ("{", "manifest: the text ends inside an object"),
         (r#"{"reads":["/content/0"]}"#, "into an array"),
-        (r#"{"abi":"core-9"}"#, "the ABI `core-9`, this version runs `core-1`"),
+        (r#"{"abi":"core-9"}"#, "the ABI `core-9`, but it is `core-1`"),
         (r#"{"samples":[{"checkpoint":7}]}"#, "sample 0 of its manifest is no request"),
         (r#"{"grants":["state"]}"#, "the capability `state`, which is not granted"),
         (r#"{"config":{"type":"no-such-type"}}"#, "the schema in its manifest is not valid"),
@@ -134,7 +134,7 @@ fn a_folder_is_read_with_care() {
     assert!(opened(path).contains("not a regular file"));
     fs::remove_dir(&module).unwrap();
     fs::File::create(&module).unwrap().set_len(10 << 30).unwrap();
-    assert!(opened(path).contains("larger than 8388608 bytes"));
+    assert!(opened(path).contains("larger than 33554432 bytes"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("registry", "cores digest generation plan poison set"),
     (
         "preflight",
-        "abi combine compile_worker compiled digest generation inspect instance judging loader manifest plan pool report request restore rewrite schema select set snapshot state system text variant verdict wasi",
+        "abi combine compile_worker compiled digest engine generation inspect instance judging loader manifest plan pool report request restore rewrite schema select set snapshot state system text variant verdict wasi",
     ),
     ("compiled", "compile_worker compiler digest engine"),
     ("compiler", "compile_worker engine"),
@@ -26,7 +26,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("variant", "compiled digest pool"),
     ("pool", "abi cores engine instance poison restore set"),
     ("restore", "abi"),
-    ("snapshot", "abi inspect"),
+    ("snapshot", "abi hostcalls inspect"),
     ("plan", "digest set"),
     ("loader", "digest inspect lock report set"),
     ("lock", "digest report text"),

@@ -277,7 +277,7 @@ fn work(input: &mut impl Read, output: &mut impl Write) -> Result<(), (u8, Strin
     }
     let mut wasm = Vec::new();
     input.take(LARGEST_SNAPSHOT).read_to_end(&mut wasm).map_err(|error| unfit(format!("no module: {error}")))?;
-    let code = engine.precompile_module(&wasm).map_err(|error| (REFUSED, format!("{error:#}")))?;
+    let code = engine::precompile(&engine, &wasm).map_err(|error| (REFUSED, format!("{error:#}")))?;
     let answer = output
         .write_all(&cpu_micros().to_le_bytes())
         .and_then(|()| output.write_all(&peak_bytes().to_le_bytes()))

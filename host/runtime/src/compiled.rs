@@ -6,18 +6,20 @@
 mod store;
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use wasmtime::Module;
+use wasmtime::component::Component;
+use wasmtime::{Module, Precompiled};
 
 use self::store::Store;
 pub(crate) use self::store::StoreError;
 use crate::compile_worker::CompileError;
 use crate::compiler::Compiler;
 use crate::digest::Digest;
-use crate::engine::Engine;
+use crate::engine::{Code, Engine};
 
 /// Where machine code comes from.
 pub(crate) struct MachineCode {
@@ -46,7 +48,7 @@ pub(crate) struct CodeCounters {
 
 /// The machine code of a module that is not configured: what each of its configurations begins with.
 #[derive(Clone)]
-pub(crate) struct Blank(pub(crate) Module);
+pub(crate) struct Blank(pub(crate) Code);
 
 impl MachineCode {
     /// With a store in a folder, where one is named.
@@ -79,7 +81,7 @@ impl MachineCode {
     }
 
     /// The code of what was compiled before on this machine, under these settings.
-    pub(crate) fn stored(&self, digest: &Digest) -> Option<Module> {
+    pub(crate) fn stored(&self, digest: &Digest) -> Option<Code> {
         let module = self.found(|store| store.find(digest)?.map(|(file, _)| self.open(file)).transpose())?;
         self.counters.store_hits.fetch_add(1, Relaxed);
         Some(module)
@@ -105,7 +107,7 @@ impl MachineCode {
         digest: &Digest,
         wasm: &[u8],
         overtaken: &dyn Fn() -> bool,
-    ) -> Result<Module, CompileError> {
+    ) -> Result<Code, CompileError> {
         if overtaken() {
             return Err(CompileError::overtaken());
         }
@@ -137,20 +139,33 @@ impl MachineCode {
     }
 
     #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]
-    fn open(&self, file: File) -> std::io::Result<Module> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
+    fn open(&self, file: File) -> std::io::Result<Code> {
+        let engine = self.engine.wasmtime();
+        // The file that was checked, whatever has its name by now: wasmtime opens components by their path alone.
+        let same = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: `Store::find` has authenticated every byte of this open file with a key that only this user can read,
         // under a name that holds the digest of the module and the engine's settings; `Store::keep` wrote it from what
         // our own compiler gave. The file has never had a writer under this name: entries are renamed into place whole,
         // and removed, never changed; the folder lets nobody else in.
-        let module = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), file) };
-        module.map_err(|error| std::io::Error::other(format!("{error:#}")))
+        let code = match wasmtime::Engine::detect_precompiled_file(&same).ok().flatten() {
+            Some(Precompiled::Component) => {
+                unsafe { Component::deserialize_file(engine, &same) }.map(Code::Component)
+            }
+            _ => unsafe { Module::deserialize_open_file(engine, file) }.map(Code::Module),
+        };
+        code.map_err(|error| std::io::Error::other(format!("{error:#}")))
     }
 
     #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]
     #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
-    fn load(&self, code: &[u8]) -> wasmtime::Result<Module> {
+    fn load(&self, code: &[u8]) -> wasmtime::Result<Code> {
+        let engine = self.engine.wasmtime();
         // SAFETY: these bytes come from our compiler: this process, or a child of the program its embedder named, which
         // said that it is the same version with the same settings, over a pipe that nobody else has.
-        unsafe { Module::deserialize(self.engine.wasmtime(), code) }
+        match wasmtime::Engine::detect_precompiled(code) {
+            Some(Precompiled::Component) => unsafe { Component::deserialize(engine, code) }.map(Code::Component),
+            _ => unsafe { Module::deserialize(engine, code) }.map(Code::Module),
+        }
     }
 }

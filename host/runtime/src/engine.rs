@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::component::Component;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy};
 
-use crate::inspect;
+use crate::inspect::{self, MODULES};
 use crate::set::Limits;
 use ticker::Ticker;
 
@@ -33,6 +34,8 @@ const KEEP_RESIDENT: usize = 1 << 20;
 pub(crate) const TABLE_ELEMENTS: usize = 10_000;
 /// Tables an instance may have.
 const TABLES: u32 = 4;
+/// Memories an instance of a component may have; languages that bring their own engine have up to four.
+const MEMORIES: u32 = 8;
 /// Largest memory a policy's limit may allow; [`Limits`] holds the same bound.
 const LARGEST_MEMORY: usize = 256 << 20;
 
@@ -43,6 +46,13 @@ pub(crate) struct Engine {
     /// The slots of ready instances are counted by their own budget.
     slots: Semaphore,
     _ticker: Ticker,
+}
+
+/// Machine code that is loaded. Cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Code {
+    Module(Module),
+    Component(Component),
 }
 
 /// An engine that could not be made on this machine.
@@ -76,14 +86,14 @@ impl Engine {
         name(&self.engine)
     }
 
-    /// Compiles a module that has passed the static checks, in this process.
+    /// Compiles what has passed the static checks, in this process.
     pub(crate) fn precompile(&self, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        self.engine.precompile_module(wasm)
+        precompile(&self.engine, wasm)
     }
 
-    /// Waits for a free slot of the pool.
-    pub(crate) async fn slot(&self) -> SemaphorePermit<'_> {
-        self.slots.acquire().await.expect("the engine never closes its slots")
+    /// Waits for as many free slots of the pool as an instance takes.
+    pub(crate) async fn slots(&self, count: u32) -> SemaphorePermit<'_> {
+        self.slots.acquire_many(count).await.expect("the engine never closes its slots")
     }
 
     /// The epochs after which `left` has surely passed. The current tick is already running, hence one more.
@@ -106,6 +116,21 @@ pub(crate) fn for_worker() -> Result<wasmtime::Engine, EngineError> {
     let mut config = config();
     config.parallel_compilation(false);
     wasmtime::Engine::new(&config).map_err(EngineError)
+}
+
+/// The machine code of a module or a component.
+pub(crate) fn precompile(engine: &wasmtime::Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    match inspect::is_component(wasm) {
+        true => engine.precompile_component(wasm),
+        false => engine.precompile_module(wasm),
+    }
+}
+
+/// The slots of the pool that an instance of a component takes: a slot has one memory and [`TABLES`] tables.
+pub(crate) fn slots_of(component: &Component) -> u32 {
+    let needs = component.resources_required();
+    let (memories, tables) = needs.map_or((1, 1), |needs| (needs.num_memories, needs.num_tables));
+    memories.max(tables.div_ceil(TABLES)).clamp(1, INSTANCES as u32)
 }
 
 /// Two engines of one name run each other's machine code. What modules had to keep before they were compiled is part of
@@ -159,19 +184,27 @@ fn config() -> Config {
     config
         .wasm_simd(true)
         .wasm_relaxed_simd(false)
-        .wasm_multi_memory(false)
+        // For the engine's own adapters between the parts of a component, which copy from one memory to another; a policy's
+        // modules that have several are refused before they come here.
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
         .wasm_tail_call(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
-        .wasm_extended_const(true);
+        .wasm_extended_const(true)
+        .wasm_component_model(true);
     config
 }
 
 fn pool(instances: usize) -> PoolingAllocationConfig {
     let instances = u32::try_from(instances).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_core_instances(instances)
+    // Memories are what is scarce, and slots count them; a component of many modules links them to few.
+    pool.total_core_instances(instances.saturating_mul(MODULES))
+        .total_component_instances(instances)
+        .max_core_instances_per_component(MODULES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(MEMORIES * TABLES)
         .total_memories(instances)
         .total_tables(instances.saturating_mul(TABLES))
         .total_stacks((INSTANCES + KEPT_STACKS) as u32)

@@ -1,13 +1,15 @@
 //! What a guest may ask of the host, behind one gate: every call is counted, paid for in fuel, and bounded in size.
 
 mod counters;
+mod interfaces;
+pub(crate) mod preview2;
 mod wasi;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
-use wasmtime::{Caller, Extern, Linker, ResourceLimiter};
+use wasmtime::{AsContextMut, Caller, Extern, Linker, ResourceLimiter};
 
 use crate::engine::TABLE_ELEMENTS;
 use crate::set::{Grant, Limits};
@@ -15,6 +17,7 @@ use crate::state::{Account, Taken};
 use crate::text::one_line;
 use crate::verdict::{Failure, FailureKind};
 
+pub(crate) use self::interfaces::{LARGEST_LIFTED, LOG, STATE, link as link_component};
 pub(crate) use self::wasi::Moment;
 use self::wasi::World;
 
@@ -81,6 +84,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Levels: 0 error, 1 warn, 2 info, 3 debug.
     fn add(&mut self, level: i32, text: &[u8]) {
         if self.lines.len() == LOG_LINES || self.bytes + text.len().min(LINE_BYTES) > LOG_BYTES {
             self.dropped += 1;
@@ -103,6 +107,8 @@ pub(crate) struct HostSide {
     /// The deadline of this evaluation, for the message of the one that misses it.
     pub(crate) deadline: Duration,
     memory_bytes: usize,
+    /// Bytes that all its memories have now.
+    memory_in_use: usize,
     host_calls: u32,
     calls: u32,
     /// The limit of the last growth that was refused: a guest that traps afterwards ended for want of it.
@@ -123,6 +129,7 @@ impl HostSide {
         HostSide {
             deadline,
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
+            memory_in_use: 0,
             host_calls: limits.host_calls,
             calls: 0,
             growth_refused: None,
@@ -132,6 +139,11 @@ impl HostSide {
             logs,
             world: World::default(),
         }
+    }
+
+    /// Bytes of all memories of its instance.
+    pub(crate) fn memory_in_use(&self) -> u64 {
+        self.memory_in_use as u64
     }
 
     /// Begins another evaluation in the same instance, on these counters, at this moment.
@@ -147,10 +159,13 @@ impl HostSide {
 }
 
 impl ResourceLimiter for HostSide {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.memory_bytes;
-        if !granted {
-            self.growth_refused = Some(format!("limit {} bytes", self.memory_bytes));
+    /// The limit is for all memories of an instance together: a component can have several.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let together = self.memory_in_use.saturating_add(desired.saturating_sub(current));
+        let granted = together <= self.memory_bytes;
+        match granted {
+            true => self.memory_in_use = together,
+            false => self.growth_refused = Some(format!("limit {} bytes", self.memory_bytes)),
         }
         Ok(granted)
     }
@@ -211,7 +226,8 @@ fn piece<'d>(data: &'d [u8], function: &str, pointer: i32, length: i32) -> wasmt
 }
 
 /// The gate: counts the call and takes its fuel.
-fn admit(caller: &mut Caller<'_, HostSide>, bytes: usize) -> wasmtime::Result<()> {
+fn admit(caller: &mut impl AsContextMut<Data = HostSide>, bytes: usize) -> wasmtime::Result<()> {
+    let mut caller = caller.as_context_mut();
     let host = caller.data_mut();
     host.calls += 1;
     if host.calls > host.host_calls {

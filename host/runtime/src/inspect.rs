@@ -1,8 +1,12 @@
 //! What a module is made of, found without compiling or running it, and the bounds it has to keep before anybody does.
 //!
 //! Compiling is the hole in the sandbox: a few hundred kilobytes of Wasm can cost a compiler many seconds and hundreds of
-//! megabytes. So counts come first, then validation, and only then the compiler.
+//! megabytes. So counts come first, then validation, and only then the compiler. A component is its modules: each keeps the
+//! bounds of a module, and all together keep some of their own.
 
+mod component;
+
+use std::fmt;
 use std::hash::Hash;
 
 use serde::Serialize;
@@ -26,8 +30,10 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM1
     .union(WasmFeatures::EXTENDED_CONST)
     .difference(WasmFeatures::GC_TYPES);
 
-/// Largest module file, in bytes.
-pub(crate) const LARGEST_MODULE: u64 = 8 << 20;
+/// Largest file of a module, in bytes.
+const LARGEST_MODULE: u64 = 8 << 20;
+/// Largest file of a policy, in bytes: components bring the engine of their language along.
+pub(crate) const LARGEST_POLICY: u64 = 32 << 20;
 /// Largest snapshot of a configured module, in bytes: a memory of megabytes that is not zero makes a module of megabytes.
 pub(crate) const LARGEST_SNAPSHOT: u64 = 64 << 20;
 /// Most functions, defined and imported.
@@ -41,11 +47,16 @@ const MOST_DATA: u32 = 100_000;
 /// Most element segments, globals, imports or exports each.
 const MOST_ITEMS: u32 = 10_000;
 
+/// Instances of modules in an instance of a component, and modules in its file.
+pub(crate) const MODULES: u32 = 128;
+
 /// Names the rules of this file: a module that kept them once keeps them as long as the name is the same.
 pub(crate) fn rules() -> impl Hash {
     let bounds = [
         LARGEST_MODULE,
+        LARGEST_POLICY,
         MOST_FUNCTIONS.into(),
+        component::MOST_FUNCTIONS.into(),
         LARGEST_BODY as u64,
         MOST_LOCALS,
         MOST_DATA.into(),
@@ -62,6 +73,26 @@ pub(crate) enum Trust {
     Validated,
 }
 
+/// The name of an ABI, as manifests write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Abi {
+    /// A core module: JSON in and out, through its own memory.
+    #[serde(rename = "core-1")]
+    Core,
+    /// A component: typed requests and verdicts.
+    #[serde(rename = "component-1")]
+    Component,
+}
+
+impl fmt::Display for Abi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Abi::Core => "core-1",
+            Abi::Component => "component-1",
+        })
+    }
+}
+
 /// An import or export: its name and type, as text for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
@@ -75,11 +106,15 @@ pub struct Item {
 /// The facts of one module, found without running it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
+    /// What it is run as.
+    pub abi: Abi,
     /// Digest of the file.
     pub digest: Digest,
     /// Its length.
     pub bytes: usize,
-    /// Functions, imported ones included.
+    /// Modules in it; 1 for what is one itself.
+    pub modules: u32,
+    /// Functions, those that a module imports included.
     pub functions: u32,
     /// Bytes of memory it starts with.
     pub memory_bytes: u64,
@@ -89,7 +124,7 @@ pub struct Inspection {
     pub imports: Vec<Item>,
     /// What it offers.
     pub exports: Vec<Item>,
-    /// Why it cannot be a policy of the core ABI; empty where it can. Capabilities are the set's to grant.
+    /// Why it cannot be a policy; empty where it can. Capabilities are the set's to grant.
     pub problems: Vec<String>,
     /// Why there can be no snapshot of it once it is configured, so that it is configured for each evaluation; none where there
     /// can be one.
@@ -98,46 +133,81 @@ pub struct Inspection {
     pub manifest: Option<Manifest>,
 }
 
-/// Reads and checks a module, its ABI aside. All that can be said of it at once is said.
+/// Whether the bytes begin as those of a component do.
+pub(crate) fn is_component(wasm: &[u8]) -> bool {
+    wasm.starts_with(b"\0asm\x0d\0\x01\0")
+}
+
+/// Reads and checks a module or component, its ABI aside. All that can be said of it at once is said.
 pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspection, Vec<String>> {
-    if wasm.len() as u64 > LARGEST_MODULE {
-        return Err(vec![format!("the module has {} bytes, the most is {LARGEST_MODULE}", wasm.len())]);
-    }
     if !wasm.starts_with(b"\0asm") {
         return Err(vec!["not a Wasm module (it does not start with `\\0asm`)".to_owned()]);
     }
-    if wasm.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
-        return Err(vec!["a component: this version runs core modules".to_owned()]);
+    let is_component = is_component(wasm);
+    let (what, most) = if is_component { ("component", LARGEST_POLICY) } else { ("module", LARGEST_MODULE) };
+    if wasm.len() as u64 > most {
+        return Err(vec![format!("the {what} has {} bytes, the most is {most}", wasm.len())]);
     }
-    let mut survey = Survey::default();
-    survey.walk(wasm).map_err(|error| vec![format!("malformed module: {}", error.message())])?;
-    if !survey.problems.is_empty() {
-        return Err(survey.problems);
+    let malformed = |error: wasmparser::BinaryReaderError| vec![format!("malformed {what}: {}", error.message())];
+    let (found, manifest) = match is_component {
+        true => component::survey(wasm).map_err(malformed)?,
+        false => module(wasm).map_err(malformed)?,
+    };
+    if !found.problems.is_empty() {
+        return Err(found.problems);
     }
     if trust == Trust::Nobody {
         validate(wasm).map_err(|error| vec![error])?;
     }
-    let manifest = survey.manifest.map(Manifest::parse).transpose().map_err(|error| vec![error])?;
+    let manifest = manifest.map(Manifest::parse).transpose().map_err(|error| vec![error])?;
+    Ok(Inspection { digest, bytes: wasm.len(), manifest, ..found })
+}
+
+/// What a module is made of, what keeps it from being compiled, and the bytes of its manifest.
+fn module(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
+    let mut survey = Survey::default();
+    survey.walk(wasm)?;
     let imports = survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: survey.imported(ty) });
     let exports = survey.exports.iter().map(|(name, kind, index)| survey.exported(name, *kind, *index));
-    Ok(Inspection {
-        digest,
-        bytes: wasm.len(),
+    let found = Inspection {
+        modules: 1,
         functions: survey.functions,
         memory_bytes: survey.memory_bytes,
         has_start: survey.has_start,
         imports: imports.collect(),
         exports: exports.collect(),
-        problems: Vec::new(),
-        plain: None,
-        manifest,
-    })
+        problems: survey.problems,
+        ..Inspection::of(Abi::Core)
+    };
+    Ok((found, survey.manifest))
 }
 
-/// Whether a module keeps the rules of Wasm and uses only what a guest may use.
+impl Inspection {
+    /// Nothing is found yet.
+    fn of(abi: Abi) -> Inspection {
+        Inspection {
+            abi,
+            digest: Digest::of(b""),
+            bytes: 0,
+            modules: 0,
+            functions: 0,
+            memory_bytes: 0,
+            has_start: false,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            problems: Vec::new(),
+            plain: None,
+            manifest: None,
+        }
+    }
+}
+
+/// Whether a module or component keeps the rules of Wasm and uses only what a guest may use.
 pub(crate) fn validate(wasm: &[u8]) -> Result<(), String> {
-    let mut validator = Validator::new_with_features(FEATURES);
-    validator.validate_all(wasm).map(|_| ()).map_err(|error| format!("invalid module: {}", error.message()))
+    let features = if is_component(wasm) { FEATURES.union(WasmFeatures::COMPONENT_MODEL) } else { FEATURES };
+    let mut validator = Validator::new_with_features(features);
+    let what = if is_component(wasm) { "component" } else { "module" };
+    validator.validate_all(wasm).map(|_| ()).map_err(|error| format!("invalid {what}: {}", error.message()))
 }
 
 /// What one walk over the sections collects.

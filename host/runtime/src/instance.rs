@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{InstancePre, Linker, Module, Store, Trap, WasmBacktrace};
+use wasmtime::{Store, Trap, WasmBacktrace};
 
-use crate::abi::core::{Exports, Guest, Input};
-use crate::engine::{Engine, Running};
-use crate::hostcalls::{self, HostSide, Log, Moment};
+use crate::abi::{Guest, Input, Linked};
+use crate::engine::{self, Code, Engine, Running};
+use crate::hostcalls::{HostSide, Log, Moment};
 use crate::set::{Grant, Limits};
 use crate::state::{Account, Taken};
 use crate::verdict::{Failure, FailureKind};
@@ -17,16 +17,17 @@ use crate::verdict::{Failure, FailureKind};
 /// A compiled module with its configuration and bounds: all that an instance is made from.
 pub(crate) struct Template {
     engine: Arc<Engine>,
-    pre: InstancePre<HostSide>,
-    exports: Exports,
+    linked: Linked,
     limits: Limits,
     running: Running,
+    /// Slots of the engine's pool that an instance takes.
+    slots: u32,
     /// Whether what a guest prints goes to the log.
     logs: bool,
-    /// Whether it has the stand-in for WASI.
+    /// Whether it has a clock and random numbers.
     has_wasi: bool,
-    /// What every instance is configured by; none where the module is a snapshot, which is configured.
-    config: Option<Box<[u8]>>,
+    /// What every instance is configured by; none where the code is that of a snapshot, which is configured.
+    config: Option<Box<str>>,
 }
 
 /// Whether somebody waits for the answer. The deadline is a promise to them; where nobody does, a busy machine is no
@@ -135,35 +136,27 @@ pub(crate) struct Stop {
 }
 
 impl Template {
-    /// A module that is configured at each start.
+    /// A policy that is configured at each start.
     pub(crate) fn new(
         engine: Arc<Engine>,
-        module: &Module,
+        code: &Code,
         grants: &BTreeSet<Grant>,
         limits: Limits,
         config: Option<&str>,
     ) -> wasmtime::Result<Template> {
-        let mut linker = Linker::new(engine.wasmtime());
-        let has_wasi = module.imports().any(|import| import.module() == crate::wasi::MODULE);
-        hostcalls::link(&mut linker, grants, has_wasi)?;
-        let pre = linker.instantiate_pre(module)?;
-        let (exports, running) = (Exports::of(module), Running::for_limits(&limits));
-        let logs = grants.contains(&Grant::Log);
-        Ok(Template {
-            engine,
-            pre,
-            exports,
-            limits,
-            running,
-            logs,
-            has_wasi,
-            config: config.map(|config| config.as_bytes().into()),
-        })
+        let linked = Linked::new(engine.wasmtime(), code, grants)?;
+        let slots = match code {
+            Code::Module(_) => 1,
+            Code::Component(component) => engine::slots_of(component),
+        };
+        let has_wasi = linked.has_wasi();
+        let (running, logs) = (Running::for_limits(&limits), grants.contains(&Grant::Log));
+        Ok(Template { engine, linked, limits, running, slots, logs, has_wasi, config: config.map(Box::from) })
     }
 
-    /// The compiled module.
-    pub(crate) fn module(&self) -> &Module {
-        self.pre.module()
+    /// The compiled code.
+    pub(crate) fn code(&self) -> Code {
+        self.linked.code()
     }
 
     /// Whether it has a clock and random numbers.
@@ -182,7 +175,7 @@ impl Template {
 
     /// The right to start an instance that is not kept. Waits while too many are running.
     pub(crate) async fn slot(&self) -> impl Drop + '_ {
-        self.engine.slot().await
+        self.engine.slots(self.slots).await
     }
 
     /// Judges one request in an instance of its own. Dropping the future ends the guest.
@@ -282,7 +275,7 @@ impl Template {
             return Err(Run::without_guest(missed(deadline.limit), 0, Log::default()));
         };
         let store = self.store(deadline.limit, left);
-        let mut guest = match Guest::start(store, self.running, &self.pre, &self.exports).await {
+        let mut guest = match self.linked.start(store, self.running).await {
             Ok(guest) => guest,
             Err((mut store, error)) => {
                 let log = std::mem::take(&mut store.data_mut().log);
@@ -291,7 +284,7 @@ impl Template {
             }
         };
         if let Some(config) = &self.config
-            && let Err(error) = guest.configure(self.running, &self.exports, config).await
+            && let Err(error) = self.linked.configure(&mut guest, self.running, config).await
         {
             return Err(self.ended(Err(error), &mut guest));
         }

@@ -69,7 +69,7 @@ pub use decision::{Decision, PolicyReport};
 pub use digest::Digest;
 pub use follow::{Following, Watch};
 pub use generation::{Generation, GenerationId, GenerationNumber};
-pub use inspect::{Inspection, Item};
+pub use inspect::{Abi, Inspection, Item};
 pub use loader::{Source, lock, read_module};
 pub use lock::Lock;
 pub use manifest::Manifest;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::digest::Digest;
-use crate::inspect::LARGEST_MODULE;
+use crate::inspect::LARGEST_POLICY;
 use crate::lock::{LOCK_FILE, Lock};
 use crate::report::{LoadError, Report, SetError};
 use crate::set::{self, Set};
@@ -184,7 +184,7 @@ impl Folder<'_> {
             file,
             &text,
             |path| self.name(path),
-            |path| self.file(path, LARGEST_MODULE).map_err(|error| told(path, error)),
+            |path| self.file(path, LARGEST_POLICY).map_err(|error| told(path, error)),
         )
     }
 
@@ -263,7 +263,7 @@ fn unreadable(modules: &BTreeMap<String, Result<Module, String>>) -> impl Iterat
 /// # Errors
 /// It cannot be read, is something else than a file, or too large.
 pub fn read_module(path: &Path) -> std::io::Result<Vec<u8>> {
-    read_file(path, LARGEST_MODULE)
+    read_file(path, LARGEST_POLICY)
 }
 
 /// Reads a regular file that is not too large, and waits for nobody at the other end.

@@ -25,7 +25,7 @@ use self::budget::{Needs, Place};
 use self::favour::Favour;
 pub use self::keeper::InstanceMetrics;
 pub(crate) use self::keeper::Keeper;
-use crate::abi::core::Guest;
+use crate::abi::Guest;
 use crate::cores::PerCore;
 use crate::instance::{Asked, Deadline, Question, Run, Stop, Template, Waiting};
 use crate::poison;

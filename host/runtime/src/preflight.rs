@@ -50,7 +50,7 @@ use crate::wasi;
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
     let mut inspection = survey(wasm, Digest::of(wasm), Trust::Nobody)?;
     let adapted = looked_at(wasm, inspection.digest, Trust::Validated)?;
-    let problems = abi::core::check(&adapted.facts, |_| true);
+    let problems = abi::check(&adapted.facts, |_| true);
     inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
     inspection.plain = instrument(adapted.wasm.as_deref().unwrap_or(wasm), &adapted.facts).err();
     Ok(inspection)

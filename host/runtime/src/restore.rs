@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use rustix::mm::{MprotectFlags, mprotect};
 
-use crate::abi::core::{Guest, Input};
+use crate::abi::{Guest, Input};
 
 /// What is protected as a whole.
 pub(crate) const PAGE: usize = 4096;

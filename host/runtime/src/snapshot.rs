@@ -3,41 +3,77 @@
 //! Module, [`instrument`], compile, start, configure, train, [`Instrumented::snapshot`], compile: what ran once while a
 //! set was loaded never runs again.
 
-use wasmtime::Val;
-use wasmtime_wizer::{InstanceState, ModuleContext, SnapshotVal, ValType, Wizer};
+use wasmtime::component::{Instance, Lift, WasmList};
+use wasmtime::{Store, Val};
+use wasmtime_wizer::{
+    ComponentContext, ComponentInstanceState, InstanceState, ModuleContext, SnapshotVal, ValType, Wizer,
+};
 
-use crate::abi::core::Guest;
-use crate::inspect::{Inspection, LARGEST_SNAPSHOT};
+use crate::abi::Guest;
+use crate::hostcalls::HostSide;
+use crate::inspect::{Abi, Inspection, LARGEST_SNAPSHOT};
 
 /// How the exports begin that show what an instance has become.
 const RESERVED: &str = "__wizer_";
 
-/// A module that shows its memory and globals.
+/// Largest component that becomes a snapshot, in bytes. Larger ones bring the engine of a language along, which takes many
+/// seconds to be compiled once more, while its instances start from a snapshot of their own already.
+const LARGEST_COMPONENT: usize = 4 << 20;
+
+/// A module or component that shows its memory and globals.
 pub(crate) struct Instrumented<'a> {
-    context: ModuleContext<'a>,
+    context: Context<'a>,
     /// What is to be compiled and started.
     pub(crate) wasm: Vec<u8>,
 }
 
-/// Prepares a validated module to be snapshotted.
+enum Context<'a> {
+    Module(ModuleContext<'a>),
+    Component(ComponentContext<'a>),
+}
+
+/// Prepares what has been validated to be snapshotted.
 ///
 /// # Errors
-/// Why there can be no snapshot of this module, in words for its author: it runs as it is.
+/// Why there can be no snapshot of it, in words for its author: it runs as it is.
 pub(crate) fn instrument<'a>(wasm: &'a [u8], facts: &Inspection) -> Result<Instrumented<'a>, String> {
     if let Some(export) = facts.exports.iter().find(|export| export.name.starts_with(RESERVED)) {
         return Err(format!("its export `{}` begins with `{RESERVED}`", export.name.escape_debug()));
     }
-    let (context, wasm) = Wizer::new().instrument(wasm).map_err(|error| error.to_string())?;
-    Ok(Instrumented { context, wasm })
+    let why = |error: wasmtime::Error| format!("{error:#}");
+    match facts.abi {
+        Abi::Core => {
+            let (context, wasm) = Wizer::new().instrument(wasm).map_err(why)?;
+            Ok(Instrumented { context: Context::Module(context), wasm })
+        }
+        Abi::Component if wasm.len() > LARGEST_COMPONENT => {
+            Err(format!("it is larger than {} MiB", LARGEST_COMPONENT >> 20))
+        }
+        Abi::Component => {
+            let (context, wasm) = Wizer::new().instrument_component(wasm).map_err(why)?;
+            Ok(Instrumented { context: Context::Component(context), wasm })
+        }
+    }
 }
 
 impl Instrumented<'_> {
-    /// The module that starts as this instance is now.
+    /// What starts as this instance is now.
     ///
     /// # Errors
     /// Why there is none.
     pub(crate) fn snapshot(&self, guest: &mut Guest) -> Result<Vec<u8>, String> {
-        let snapshot = pollster::block_on(Wizer::new().snapshot(&self.context, &mut State(guest)));
+        let wizer = Wizer::new();
+        let snapshot = match &self.context {
+            Context::Module(context) => pollster::block_on(wizer.snapshot(context, &mut State(guest))),
+            Context::Component(context) => {
+                let (store, calls) = guest.component().expect("an instance of a component");
+                // Reading it out is no evaluation of anybody's.
+                store.set_fuel(u64::MAX).expect("the engine meters fuel");
+                store.set_epoch_deadline(u64::from(u32::MAX));
+                let mut state = ComponentState { instance: calls.instance, store };
+                pollster::block_on(wizer.snapshot_component(context, &mut state))
+            }
+        };
         let wasm = snapshot.map_err(|error| error.to_string())?;
         if wasm.len() as u64 > LARGEST_SNAPSHOT {
             return Err(format!("its memory holds more than {} MiB once it is configured", LARGEST_SNAPSHOT >> 20));
@@ -64,5 +100,45 @@ impl InstanceState for State<'_> {
     async fn memory_contents(&mut self, _: &str, contents: impl FnOnce(&[u8]) + Send) {
         // The one memory a policy has is the one it exports.
         contents(self.0.memory());
+    }
+}
+
+/// An instance of an instrumented component: it answers by functions, which were put in for it.
+struct ComponentState<'a> {
+    store: &'a mut Store<HostSide>,
+    instance: Instance,
+}
+
+impl ComponentState<'_> {
+    async fn call<R: Lift + Send + Sync + 'static>(&mut self, instance: &str, function: &str) -> R {
+        let export = self.instance.get_export_index(&mut *self.store, None, instance);
+        let export = export.and_then(|of| self.instance.get_export_index(&mut *self.store, Some(&of), function));
+        let export = export.expect("instrumenting exports it");
+        let typed = self.instance.get_typed_func::<(), (R,)>(&mut *self.store, export);
+        let answer = typed.expect("of this type").call_async(&mut *self.store, ()).await;
+        answer.expect("it only reads").0
+    }
+}
+
+impl ComponentInstanceState for ComponentState<'_> {
+    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
+        let list = self.call::<WasmList<u8>>(instance, func).await;
+        contents(list.as_le_slice(&*self.store));
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.call(instance, func).await
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.call(instance, func).await
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.call::<f32>(instance, func).await.to_bits()
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.call::<f64>(instance, func).await.to_bits()
     }
 }

@@ -43,7 +43,7 @@ fn imports() -> Vec<Row> {
             ],
         ),
         refused(16, "ten thousand unknown imports", importing(&flood), "", &["unknown import `x"]),
-        refused(16, "a component", b"\0asm\x0d\0\x01\0".to_vec(), "", &["a component"]),
+        refused(16, "an empty component", b"\0asm\x0d\0\x01\0".to_vec(), "", &["judge@1.0.0` is missing"]),
         refused(
             17,
             "log with two numbers",

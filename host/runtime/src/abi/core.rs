@@ -4,14 +4,18 @@
 //! `weir_configure(ptr, len) -> 0 or an error text`. What a guest says about its memory is believed once: lengths are
 //! checked before anything is copied, an answer is copied once, and no address outlives the call it came from.
 
-use wasmtime::{Instance, InstancePre, Memory, Module, ModuleExport, Store, TypedFunc, Val, WasmParams, WasmResults};
+use std::collections::BTreeSet;
 
+use wasmtime::{
+    Instance, InstancePre, Linker, Memory, Module, ModuleExport, Store, TypedFunc, Val, WasmParams, WasmResults,
+};
+
+use super::{Problem, bad_output, not_granted, refused_config, too_long};
 use crate::engine::Running;
-use crate::hostcalls::{HOST_FUNCTIONS, HostSide, MODULE};
+use crate::hostcalls::{self, HOST_FUNCTIONS, HostSide, MODULE};
 use crate::inspect::{Inspection, Item, function_text};
 use crate::set::Grant;
 use crate::text::quoted;
-use crate::verdict::{Failure, FailureKind};
 use crate::wasi;
 
 const MEMORY: &str = "memory";
@@ -20,11 +24,8 @@ const ALLOC: &str = "weir_alloc";
 const EVALUATE: &str = "weir_evaluate";
 const CONFIGURE: &str = "weir_configure";
 
-/// Name of this ABI in manifests.
-pub(crate) const NAME: &str = "core-1";
-
 /// What a module lacks to be run under this ABI, all at once, each with a way out where there is one.
-pub(crate) fn check(module: &Inspection, granted: impl Fn(Grant) -> bool) -> Vec<(String, Option<String>)> {
+pub(super) fn check(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     let required = [
         (MEMORY, "memory".to_owned()),
@@ -42,11 +43,7 @@ pub(crate) fn check(module: &Inspection, granted: impl Fn(Grant) -> bool) -> Vec
     let wanted = function_text(&["i32", "i32"], &["i64"]);
     let optional = module.exports.iter().filter(|export| export.name == CONFIGURE && export.of != wanted);
     problems.extend(optional.map(|export| (wrong_export(CONFIGURE, export, &wanted), None)));
-    problems.extend(import_problems(module, &granted));
-    if let Some(abi) = module.manifest.as_ref().and_then(|manifest| manifest.abi.as_ref()).filter(|abi| *abi != NAME)
-    {
-        problems.push((format!("the manifest names the ABI {}, this version runs `{NAME}`", quoted(abi)), None));
-    }
+    problems.extend(import_problems(module, granted));
     problems
 }
 
@@ -55,7 +52,7 @@ fn wrong_export(name: &str, export: &Item, wanted: &str) -> String {
 }
 
 /// A module can have ten thousand wrong imports: some examples are enough.
-fn import_problems(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec<(String, Option<String>)> {
+fn import_problems(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec<Problem> {
     const EXAMPLES: usize = 20;
     let mut problems: Vec<_> = module.imports.iter().filter_map(|import| import_problem(import, granted)).collect();
     let more = problems.len().saturating_sub(EXAMPLES);
@@ -66,7 +63,7 @@ fn import_problems(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec
     problems
 }
 
-fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<(String, Option<String>)> {
+fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<Problem> {
     let own = wasi::HOST.map(|(name, ..)| format!("{}.{name}", wasi::MODULE));
     if own.contains(&import.name) {
         // Put there by the host's own stand-in; one that is not of its type does not link.
@@ -87,38 +84,91 @@ fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<(St
     if import.of != wanted {
         return Some((format!("import `{}` is {}, expected {wanted}", import.name, import.of), None));
     }
-    let grant = function.grant.as_str();
-    let help = || Some(format!("if the policy may use it, add grants = [\"{grant}\"]"));
-    (!granted(function.grant)).then(|| (format!("import `{}` is not granted", import.name), help()))
+    (!granted(function.grant)).then(|| not_granted(&import.name, function.grant))
 }
 
-/// Where a module's exports are, resolved once.
-#[derive(Clone)]
-pub(crate) struct Exports {
+/// A module that is linked, and where its exports are, resolved once.
+pub(crate) struct Linked {
+    pre: InstancePre<HostSide>,
+    exports: Exports,
+}
+
+struct Exports {
     memory: ModuleExport,
     alloc: ModuleExport,
     evaluate: ModuleExport,
     configure: Option<ModuleExport>,
 }
 
-impl Exports {
-    /// Resolves the exports of a module that has passed [`check`].
-    pub(crate) fn of(module: &Module) -> Exports {
+impl Linked {
+    /// Links a module that has passed [`check`].
+    pub(super) fn new(
+        engine: &wasmtime::Engine,
+        module: &Module,
+        grants: &BTreeSet<Grant>,
+    ) -> wasmtime::Result<Linked> {
+        let mut linker = Linker::new(engine);
+        hostcalls::link(&mut linker, grants, Linked::has_wasi(module))?;
         let index = |name| module.get_export_index(name);
         let checked = |name| index(name).expect("the exports were checked before compiling");
-        Exports {
+        let exports = Exports {
             memory: checked(MEMORY),
             alloc: checked(ALLOC),
             evaluate: checked(EVALUATE),
             configure: index(CONFIGURE),
+        };
+        Ok(Linked { pre: linker.instantiate_pre(module)?, exports })
+    }
+
+    pub(super) fn module(&self) -> &Module {
+        self.pre.module()
+    }
+
+    /// Whether it has the stand-in for WASI in it.
+    pub(super) fn has_wasi(module: &Module) -> bool {
+        module.imports().any(|import| import.module() == wasi::MODULE)
+    }
+
+    /// Instantiates the module, which runs its start function.
+    pub(super) async fn start(&self, store: &mut Store<HostSide>, running: Running) -> wasmtime::Result<Calls> {
+        let instance = match running {
+            Running::Inline => self.pre.instantiate(&mut *store)?,
+            Running::Fiber => self.pre.instantiate_async(&mut *store).await?,
+        };
+        let memory = instance.get_module_export(&mut *store, &self.exports.memory);
+        let memory = memory.and_then(|export| export.into_memory());
+        let memory = memory.expect("the exports were checked before compiling");
+        let alloc = function(store, &instance, &self.exports.alloc);
+        let evaluate = function(store, &instance, &self.exports.evaluate);
+        Ok(Calls { instance, memory, alloc, evaluate })
+    }
+
+    /// Hands the policy its configuration.
+    pub(super) async fn configure(
+        &self,
+        (store, calls): (&mut Store<HostSide>, &Calls),
+        running: Running,
+        config: &[u8],
+    ) -> wasmtime::Result<()> {
+        let Some(export) = &self.exports.configure else { return Ok(()) };
+        let configure = function::<(i32, i32), i64>(store, &calls.instance, export);
+        let length = input_length(config)?;
+        let pointer = call(running, store, &calls.alloc, length).await?;
+        calls.write(store, Input { pointer, length }, config)?;
+        let answer = call(running, store, &configure, (pointer, length)).await?;
+        if answer == 0 {
+            return Ok(());
         }
+        /// A reason is one sentence.
+        const LONGEST_REASON: u64 = 4096;
+        let text = calls.take(store, answer, LONGEST_REASON)?;
+        Err(refused_config(&String::from_utf8_lossy(&text)))
     }
 }
 
-/// A live instance and the way to call it. Every call consumes nothing but may end the guest: after an error it must
-/// not be called again.
-pub(crate) struct Guest {
-    pub(crate) store: Store<HostSide>,
+/// The ways to call a live instance. Every call consumes nothing but may end the guest: after an error it must not be
+/// called again.
+pub(crate) struct Calls {
     instance: Instance,
     memory: Memory,
     alloc: TypedFunc<i32, i32>,
@@ -140,115 +190,61 @@ impl Input {
     }
 }
 
-impl Guest {
-    /// Instantiates the module, which runs its start function.
-    pub(crate) async fn start(
-        mut store: Store<HostSide>,
-        running: Running,
-        pre: &InstancePre<HostSide>,
-        exports: &Exports,
-    ) -> Result<Guest, (Store<HostSide>, wasmtime::Error)> {
-        let instance = match running {
-            Running::Inline => pre.instantiate(&mut store),
-            Running::Fiber => pre.instantiate_async(&mut store).await,
-        };
-        let instance = match instance {
-            Ok(instance) => instance,
-            Err(error) => return Err((store, error)),
-        };
-        let memory = instance.get_module_export(&mut store, &exports.memory).and_then(|export| export.into_memory());
-        let memory = memory.expect("the exports were checked before compiling");
-        let alloc = function(&mut store, &instance, &exports.alloc);
-        let evaluate = function(&mut store, &instance, &exports.evaluate);
-        Ok(Guest { store, instance, memory, alloc, evaluate })
-    }
-
-    /// Hands the policy its configuration.
-    pub(crate) async fn configure(
-        &mut self,
-        running: Running,
-        exports: &Exports,
-        config: &[u8],
-    ) -> wasmtime::Result<()> {
-        let Some(export) = &exports.configure else { return Ok(()) };
-        let configure = function::<(i32, i32), i64>(&mut self.store, &self.instance, export);
-        let length = input_length(config)?;
-        let pointer = call(running, &mut self.store, &self.alloc, length).await?;
-        self.write(Input { pointer, length }, config)?;
-        let answer = call(running, &mut self.store, &configure, (pointer, length)).await?;
-        if answer == 0 {
-            return Ok(());
-        }
-        /// A reason is one sentence.
-        const LONGEST_REASON: u64 = 4096;
-        let text = self.take(answer, LONGEST_REASON)?;
-        let why = format!("the configuration was refused: {}", String::from_utf8_lossy(&text));
-        Err(wasmtime::Error::new(Failure::new(FailureKind::GuestError, why)))
-    }
-
+impl Calls {
     /// Asks for a verdict on the calling stack; where `takes` does not let the input be written where the guest wants it, the
     /// answer is that place.
     #[inline]
-    pub(crate) fn judge(
-        &mut self,
+    pub(super) fn judge(
+        &self,
+        store: &mut Store<HostSide>,
         request: &[u8],
         longest: u64,
         takes: impl Fn(Input) -> bool,
     ) -> wasmtime::Result<Result<Vec<u8>, Input>> {
         let length = input_length(request)?;
-        let input = Input { pointer: self.alloc.call(&mut self.store, length)?, length };
+        let input = Input { pointer: self.alloc.call(&mut *store, length)?, length };
         if !takes(input) {
             return Ok(Err(input));
         }
-        self.write(input, request)?;
-        let answer = self.evaluate.call(&mut self.store, (input.pointer, length))?;
-        self.take(answer, longest).map(Ok)
+        self.write(store, input, request)?;
+        let answer = self.evaluate.call(&mut *store, (input.pointer, length))?;
+        self.take(store, answer, longest).map(Ok)
     }
 
-    /// As [`Guest::judge`], on a stack of its own. Kept apart from it: a future costs as much as a small guest.
-    pub(crate) async fn judge_on_fiber(
-        &mut self,
+    /// As [`Calls::judge`], on a stack of its own. Kept apart from it: a future costs as much as a small guest.
+    pub(super) async fn judge_on_fiber(
+        &self,
+        store: &mut Store<HostSide>,
         request: &[u8],
         longest: u64,
         takes: impl Fn(Input) -> bool,
     ) -> wasmtime::Result<Result<Vec<u8>, Input>> {
         let length = input_length(request)?;
-        let input = Input { pointer: self.alloc.call_async(&mut self.store, length).await?, length };
+        let input = Input { pointer: self.alloc.call_async(&mut *store, length).await?, length };
         if !takes(input) {
             return Ok(Err(input));
         }
-        self.write(input, request)?;
-        let answer = self.evaluate.call_async(&mut self.store, (input.pointer, length)).await?;
-        self.take(answer, longest).map(Ok)
+        self.write(store, input, request)?;
+        let answer = self.evaluate.call_async(&mut *store, (input.pointer, length)).await?;
+        self.take(store, answer, longest).map(Ok)
     }
 
-    /// Bytes of linear memory the guest has grown to.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.memory.data_size(&self.store) as u64
-    }
-
-    /// The guest's memory as it is now.
-    pub(crate) fn memory(&self) -> &[u8] {
-        self.memory.data(&self.store)
-    }
-
-    /// The guest's memory, to be changed where its pages can be written.
-    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
-        self.memory.data_mut(&mut self.store)
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The value of an exported global.
-    pub(crate) fn global(&mut self, name: &str) -> Option<Val> {
-        let global = self.instance.get_global(&mut self.store, name)?;
-        Some(global.get(&mut self.store))
+    pub(super) fn global(&self, store: &mut Store<HostSide>, name: &str) -> Option<Val> {
+        let global = self.instance.get_global(&mut *store, name)?;
+        Some(global.get(store))
     }
 
     /// Copies an input to where the guest wants it.
     #[inline]
-    fn write(&mut self, input: Input, bytes: &[u8]) -> wasmtime::Result<()> {
-        let written = self.memory.write(&mut self.store, input.pointer as u32 as usize, bytes);
+    fn write(&self, store: &mut Store<HostSide>, input: Input, bytes: &[u8]) -> wasmtime::Result<()> {
+        let written = self.memory.write(&mut *store, input.pointer as u32 as usize, bytes);
         written.map_err(|_| {
-            let (size, Input { pointer, length }) = (self.memory.data_size(&self.store), input);
+            let (size, Input { pointer, length }) = (self.memory.data_size(store), input);
             bad_output(&format!(
                 "`{ALLOC}({length})` answered {}, which does not fit into {size} bytes",
                 pointer as u32
@@ -258,8 +254,8 @@ impl Guest {
 
     /// Copies out what an answer of `pointer << 32 | length` names, checked against the memory as it is now.
     #[inline]
-    fn take(&self, answer: i64, longest: u64) -> wasmtime::Result<Vec<u8>> {
-        let memory = self.memory.data(&self.store);
+    fn take(&self, store: &Store<HostSide>, answer: i64, longest: u64) -> wasmtime::Result<Vec<u8>> {
+        let memory = self.memory.data(store);
         let span = answer_span(answer, memory.len() as u64, longest).map_err(|why| bad_output(&why))?;
         Ok(memory[span].to_vec())
     }
@@ -300,7 +296,7 @@ fn input_length(input: &[u8]) -> wasmtime::Result<i32> {
 fn answer_span(answer: i64, memory_bytes: u64, longest: u64) -> Result<std::ops::Range<usize>, String> {
     let (pointer, length) = ((answer as u64) >> 32, answer as u64 & 0xffff_ffff);
     if length > longest {
-        return Err(format!("an answer of {length} bytes, the limit is {longest} (limit `output`)"));
+        return Err(too_long(length, longest));
     }
     // Two 32-bit numbers cannot overflow a 64-bit sum.
     let end = pointer + length;
@@ -308,10 +304,6 @@ fn answer_span(answer: i64, memory_bytes: u64, longest: u64) -> Result<std::ops:
         return Err(format!("an answer at {pointer} to {end}, outside the memory of {memory_bytes} bytes"));
     }
     Ok(pointer as usize..end as usize)
-}
-
-fn bad_output(why: &str) -> wasmtime::Error {
-    wasmtime::Error::new(Failure::new(FailureKind::BadOutput, why))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::state::{Amount, Answer, StateError, Window, WindowKind, signed};
 use crate::verdict::{Failure, FailureKind};
 
 /// Longest key and longest name of an estimate, in bytes.
-const LONGEST: usize = 512;
+pub(super) const LONGEST: usize = 512;
 
 pub(super) fn link(linker: &mut Linker<HostSide>) -> wasmtime::Result<()> {
     linker.func_wrap(MODULE, "state_take", take)?;
@@ -92,12 +92,16 @@ fn with_texts<const N: usize>(
             .filter(|text| text.len() <= LONGEST)
             .ok_or_else(|| refused(&format!("{function}: expected UTF-8 text of up to {LONGEST} bytes")))?;
     }
-    let answer = ask(host, texts).map_err(|error| {
-        wasmtime::Error::new(Failure::new(FailureKind::Unavailable, format!("{function}: {error}")))
-    })?;
+    let answer = answered(function, ask(host, texts))?;
     host.resets_in_ms = answer.resets_in_ms;
     let used = signed(answer.used);
     Ok(if answer.granted { used } else { !used })
+}
+
+/// An answer, or why there is none, which is nobody's fault but the host's.
+pub(super) fn answered(function: &str, answer: Result<Answer, StateError>) -> wasmtime::Result<Answer> {
+    answer
+        .map_err(|error| wasmtime::Error::new(Failure::new(FailureKind::Unavailable, format!("{function}: {error}"))))
 }
 
 fn checked(function: &str, amount: i64, window_ms: i64, kind: i32) -> wasmtime::Result<Amount> {
@@ -107,11 +111,13 @@ fn checked(function: &str, amount: i64, window_ms: i64, kind: i32) -> wasmtime::
         _ => return Err(refused(&format!("{function}: a window is 0 (sliding) or 1 (tumbling), not {kind}"))),
     };
     let amount = positive(function, "amount", amount)?;
-    let window = u64::try_from(window_ms).ok().and_then(|millis| Window::new(millis, kind));
-    let window = window.ok_or_else(|| {
-        refused(&format!("{function}: a window has 1 ms to 366 days, not {window_ms} milliseconds"))
-    })?;
-    Ok(Amount { amount, window })
+    Ok(Amount { amount, window: window(function, window_ms as u64, kind)? })
+}
+
+/// A window of so many milliseconds.
+pub(super) fn window(function: &str, millis: u64, kind: WindowKind) -> wasmtime::Result<Window> {
+    let window = Window::new(millis, kind);
+    window.ok_or_else(|| refused(&format!("{function}: a window has 1 ms to 366 days, not {millis} milliseconds")))
 }
 
 fn positive(function: &str, what: &str, number: i64) -> wasmtime::Result<u64> {

@@ -22,7 +22,7 @@ pub(super) fn check(
     let policy = || binding.name.clone();
     let mut refuse =
         |message: String, help: Option<String>| report.load.push(LoadError { policy: policy(), message, help });
-    let problems = abi::core::check(facts, |grant| binding.grants.contains(&grant));
+    let problems = abi::check(facts, |grant| binding.grants.contains(&grant));
     problems.into_iter().for_each(|(message, help)| refuse(message, help));
     let granted = |wanted: &&String| binding.grants.iter().any(|grant| grant.as_str() == *wanted);
     for wanted in manifest.grants.iter().filter(|wanted| !granted(wanted)).take(EXAMPLES).map(|wanted| quoted(wanted))

@@ -12,14 +12,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::Module;
-
 use super::Fault;
 use super::samples::{self, Said, Sample};
 use super::shelf::Shelf;
 use crate::compiled::{Blank, MachineCode};
 use crate::digest::Digest;
-use crate::inspect::{Inspection, validate};
+use crate::engine::Code;
+use crate::inspect::{Abi, Inspection, validate};
 use crate::instance::{Asked, Deadline, Question, Run, Template, Waiting};
 use crate::manifest::Manifest;
 use crate::request::{Request, RequestLimits};
@@ -123,7 +122,11 @@ impl Order<'_> {
         shelf: &mut Shelf<'_>,
     ) -> Result<(Template, Option<Layout>, Note), Fault> {
         let (snapshot, untrained) = self.trained(plain, instrumented, samples).await.map_err(Fault::Snapshot)?;
-        let (wasm, unrestorable) = match restorable(&snapshot) {
+        let restorable = match self.facts.abi {
+            Abi::Core => restorable(&snapshot),
+            Abi::Component => Err("a component does not show its memory".to_owned()),
+        };
+        let (wasm, unrestorable) = match restorable {
             Ok(wasm) => (wasm, None),
             Err(why) => (snapshot, Some(why)),
         };
@@ -254,10 +257,10 @@ impl Order<'_> {
         SIZES.into_iter().filter_map(probe).collect()
     }
 
-    fn template(&self, module: &Module, config: Option<&str>) -> Result<Template, String> {
+    fn template(&self, code: &Code, config: Option<&str>) -> Result<Template, String> {
         let Binding { grants, limits, .. } = self.binding;
         let engine = Arc::clone(self.code.engine());
-        let template = Template::new(engine, module, grants, *limits, config);
+        let template = Template::new(engine, code, grants, *limits, config);
         template.map_err(|error| format!("cannot be linked: {error:#}"))
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::Module;
-
 use crate::compile_worker::CompileError;
 use crate::compiled::{Blank, MachineCode};
 use crate::digest::Digest;
+use crate::engine::Code;
 use crate::generation::Policy;
 
 /// Machine code by the digest of what it was compiled from.
@@ -14,14 +13,14 @@ pub(super) struct Shelf<'a> {
     code: &'a MachineCode,
     overtaken: &'a dyn Fn() -> bool,
     /// What cannot be compiled is tried once.
-    at_hand: BTreeMap<Digest, Result<Module, CompileError>>,
+    at_hand: BTreeMap<Digest, Result<Code, CompileError>>,
 }
 
 impl<'a> Shelf<'a> {
     pub(super) fn new(code: &'a MachineCode, overtaken: &'a dyn Fn() -> bool, former: &[&Policy]) -> Shelf<'a> {
         let mut shelf = Shelf { code, overtaken, at_hand: BTreeMap::new() };
         for Policy { module, variant, .. } in former {
-            let running = (variant.note.snapshot.unwrap_or(*module), variant.pool.template().module().clone());
+            let running = (variant.note.snapshot.unwrap_or(*module), variant.pool.template().code());
             let blank = variant.blank.clone().map(|Blank(code)| (*module, code));
             shelf.at_hand.extend([running].into_iter().chain(blank).map(|(digest, code)| (digest, Ok(code))));
         }
@@ -34,7 +33,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// The code of what was compiled before.
-    pub(super) fn find(&mut self, digest: &Digest) -> Option<Module> {
+    pub(super) fn find(&mut self, digest: &Digest) -> Option<Code> {
         if let Some(Ok(module)) = self.at_hand.get(digest) {
             return Some(module.clone());
         }
@@ -44,7 +43,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// The code of something, compiled where it has to be.
-    pub(super) fn code(&mut self, digest: &Digest, wasm: &[u8]) -> Result<Module, CompileError> {
+    pub(super) fn code(&mut self, digest: &Digest, wasm: &[u8]) -> Result<Code, CompileError> {
         if let Some(Err(error)) = self.at_hand.get(digest) {
             return Err(error.clone());
         }

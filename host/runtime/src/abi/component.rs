@@ -1,0 +1,190 @@
+//! The component ABI: a typed request goes in, a typed verdict comes out, by the canonical ABI of the component model.
+//!
+//! A component exports the interface [`JUDGE`] of `plugin-sdk/wit/policy.wit`. The request is filled from the JSON that a core
+//! module would be given, without another copy of its texts but the one into the guest; the verdict becomes the JSON that a core
+//! module would answer, so that one decoder checks both.
+
+mod types;
+
+use std::collections::BTreeSet;
+
+use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Linker};
+use wasmtime::{Store, Trap, WasmBacktrace};
+
+use self::types::{Given, Request, Verdict};
+use super::{Problem, bad_output, not_granted, refused_config, too_long};
+use crate::engine::Running;
+use crate::hostcalls::{self, HostSide, preview2};
+use crate::inspect::{Inspection, Item};
+use crate::set::Grant;
+use crate::text::quoted;
+use crate::verdict::{Failure, FailureKind};
+
+/// The interface a policy exports.
+const JUDGE: &str = "weir:policy/judge@1.0.0";
+/// The interface of those who judge a window of requests.
+const OBSERVER: &str = "weir:policy/observer@";
+const CONFIGURE: &str = "configure";
+const EVALUATE: &str = "evaluate";
+/// Interfaces a component may import without a capability: it holds types alone.
+const TYPES: &str = "weir:policy/types@1.0.0";
+/// Interfaces by the capability they belong to.
+const GRANTED: [(&str, Grant); 2] = [(hostcalls::LOG, Grant::Log), (hostcalls::STATE, Grant::State)];
+
+/// What a component lacks to be run under this ABI; its types are checked when it is linked.
+pub(super) fn check(component: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec<Problem> {
+    /// A hostile component can have thousands of wrong imports.
+    const EXAMPLES: usize = 20;
+    let mut problems = Vec::new();
+    if !component.exports.iter().any(|export| export.name == JUDGE) {
+        let observes = component.exports.iter().any(|export| export.name.starts_with(OBSERVER));
+        let help = observes.then(|| "windows of requests are not judged by this version".to_owned());
+        problems.push((format!("export `{JUDGE}` is missing"), help));
+    }
+    problems.extend(component.imports.iter().filter_map(|import| import_problem(import, granted)).take(EXAMPLES));
+    problems
+}
+
+fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<Problem> {
+    if import.name == TYPES || preview2::has(&import.name) {
+        return None;
+    }
+    match GRANTED.iter().find(|(interface, _)| *interface == import.name) {
+        Some((_, grant)) => (!granted(*grant)).then(|| not_granted(&import.name, *grant)),
+        None => {
+            let known = GRANTED.map(|(interface, _)| format!("`{interface}`")).join(" and ");
+            let why = format!("unknown import {}, a policy may import {known}", quoted(&import.name));
+            Some((why, None))
+        }
+    }
+}
+
+/// A component that is linked, and where its functions are, resolved once.
+pub(crate) struct Linked {
+    pre: InstancePre<HostSide>,
+    configure: ComponentExportIndex,
+    evaluate: ComponentExportIndex,
+    has_wasi: bool,
+}
+
+impl Linked {
+    /// Links a component that has passed [`check`].
+    pub(super) fn new(
+        engine: &wasmtime::Engine,
+        component: &Component,
+        grants: &BTreeSet<Grant>,
+    ) -> wasmtime::Result<Linked> {
+        let mut linker = Linker::new(engine);
+        hostcalls::link_component(&mut linker, grants)?;
+        let has_wasi = preview2::link(&mut linker, component)?;
+        let judge = component.get_export_index(None, JUDGE);
+        let function = |name: &str| {
+            let found = judge.as_ref().and_then(|judge| component.get_export_index(Some(judge), name));
+            found.ok_or_else(|| wasmtime::Error::msg(format!("`{JUDGE}` has no function `{name}`")))
+        };
+        let (configure, evaluate) = (function(CONFIGURE)?, function(EVALUATE)?);
+        Ok(Linked { pre: linker.instantiate_pre(component)?, configure, evaluate, has_wasi })
+    }
+
+    pub(super) fn component(&self) -> &Component {
+        self.pre.component()
+    }
+
+    pub(super) fn has_wasi(&self) -> bool {
+        self.has_wasi
+    }
+
+    /// Instantiates the component and all modules in it.
+    pub(super) async fn start(&self, store: &mut Store<HostSide>, running: Running) -> wasmtime::Result<Calls> {
+        store.set_hostcall_fuel(hostcalls::LARGEST_LIFTED);
+        let instance = match running {
+            Running::Inline => self.pre.instantiate(&mut *store)?,
+            Running::Fiber => self.pre.instantiate_async(&mut *store).await?,
+        };
+        let mut function = |index| {
+            let found = instance.get_func(&mut *store, index);
+            found.ok_or_else(|| wasmtime::Error::msg(format!("`{JUDGE}` holds what is no function")))
+        };
+        let calls = Calls { configure: function(&self.configure)?, evaluate: function(&self.evaluate)?, instance };
+        // What is not of its type is told while the set is loaded, since everything is started then.
+        calls.configure.typed::<(&str,), (Result<(), String>,)>(&*store)?;
+        calls.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
+        Ok(calls)
+    }
+}
+
+/// The ways to call a live instance.
+pub(crate) struct Calls {
+    pub(crate) instance: Instance,
+    configure: Func,
+    evaluate: Func,
+}
+
+impl Calls {
+    /// Hands the policy its configuration.
+    pub(super) async fn configure(
+        &self,
+        store: &mut Store<HostSide>,
+        running: Running,
+        config: &str,
+    ) -> wasmtime::Result<()> {
+        let configure = self.configure.typed::<(&str,), (Result<(), String>,)>(&*store)?;
+        let said = match running {
+            Running::Inline => configure.call(&mut *store, (config,)),
+            Running::Fiber => configure.call_async(&mut *store, (config,)).await,
+        };
+        said.map_err(crossing)?.0.map_err(|why| refused_config(&why))
+    }
+
+    /// Asks for a verdict on the calling stack; the answer is its JSON.
+    pub(super) fn judge(
+        &self,
+        store: &mut Store<HostSide>,
+        request: &[u8],
+        longest: u64,
+    ) -> wasmtime::Result<Vec<u8>> {
+        let evaluate = self.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
+        let given = Given::parse(request).map_err(|why| bad_output(&why))?;
+        let (said,) = evaluate.call(&mut *store, (given.request(),)).map_err(crossing)?;
+        answer(said, longest)
+    }
+
+    /// As [`Calls::judge`], on a stack of its own.
+    pub(super) async fn judge_on_fiber(
+        &self,
+        store: &mut Store<HostSide>,
+        request: &[u8],
+        longest: u64,
+    ) -> wasmtime::Result<Vec<u8>> {
+        let evaluate = self.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
+        let given = Given::parse(request).map_err(|why| bad_output(&why))?;
+        let (said,) = evaluate.call_async(&mut *store, (given.request(),)).await.map_err(crossing)?;
+        answer(said, longest)
+    }
+}
+
+/// The JSON of what a guest said.
+fn answer(said: Result<Verdict, String>, longest: u64) -> wasmtime::Result<Vec<u8>> {
+    let json = match said {
+        Ok(verdict) => verdict.json(),
+        Err(why) => serde_json::to_vec(&serde_json::json!({ "error": why })).expect("text always serialises"),
+    };
+    match json.len() as u64 {
+        length if length > longest => Err(bad_output(&too_long(length, longest))),
+        _ => Ok(json),
+    }
+}
+
+/// An error that is neither a trap nor the host's own word: what crossed between guest and host broke the canonical ABI, be it
+/// an answer, or what the guest gave a function of the host.
+fn crossing(error: wasmtime::Error) -> wasmtime::Error {
+    if error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<Failure>().is_some() {
+        return error;
+    }
+    let why = error.chain().map(ToString::to_string).filter(|why| !why.starts_with("error while executing")).last();
+    let why = why.unwrap_or_default();
+    match error.downcast_ref::<WasmBacktrace>() {
+        Some(_) => wasmtime::Error::new(Failure::new(FailureKind::RefusedHostCall, why)),
+        None => bad_output(&why),
+    }
+}

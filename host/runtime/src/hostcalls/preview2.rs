@@ -1,0 +1,218 @@
+//! The stand-in for WASI preview 2: what the toolchains of large languages import, answered from the request alone.
+//!
+//! ```text
+//! clocks   request.time, 1 us later at each reading; sleeping moves it on and returns at once
+//! random   seeded by the request's id
+//! stdout, stderr   lines for the log; the last of stderr says why a guest that then traps could not judge
+//! arguments, environment, stdin, folders   empty
+//! files, sockets   can be imported, since such toolchains import them always, but not called: a refused host call, by name
+//! ```
+
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, Linker, ResourceAny, ResourceDynamic, ResourceType, Val};
+use wasmtime::{StoreContextMut, Trap};
+
+use super::wasi::{STDERR, STDOUT};
+use super::{HostSide, admit, refused};
+
+/// Packages whose interfaces can be imported; of the others there is nothing.
+const PACKAGES: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+/// Versions of those packages that mean the same.
+const VERSION: &str = "@0.2.";
+/// Most bytes one call may ask for, of random numbers or for printing: what guests' own libraries take at once.
+const AT_ONCE: u64 = 64 << 10;
+
+/// Whether an import, as `namespace:package/interface@version`, is one of these.
+pub(crate) fn has(import: &str) -> bool {
+    import.contains(VERSION) && PACKAGES.iter().any(|package| import.starts_with(package))
+}
+
+type Cx<'a> = StoreContextMut<'a, HostSide>;
+type Answer = fn(&mut Cx<'_>, &[Val]) -> wasmtime::Result<Option<Val>>;
+
+/// Defines what a component imports of WASI; false where that is nothing.
+pub(crate) fn link(linker: &mut Linker<HostSide>, component: &Component) -> wasmtime::Result<bool> {
+    let engine = component.engine().clone();
+    let mut found = false;
+    for (import, of) in component.component_type().imports(&engine).filter(|(import, _)| has(import)) {
+        let ComponentItem::ComponentInstance(interface) = of.ty else { continue };
+        found = true;
+        let mut instance = linker.instance(import)?;
+        let short = import.split('@').next().unwrap_or(import);
+        for (name, of) in interface.exports(&engine) {
+            match of.ty {
+                ComponentItem::Resource(_) => {
+                    instance.resource(name, ResourceType::host_dynamic(kind(name)), |_, _| Ok(()))?;
+                }
+                ComponentItem::ComponentFunc(_) => {
+                    let name_of = format!("{short}.{name}");
+                    instance.func_new(name, move |cx, _: ComponentFunc, given, said| {
+                        call(cx, &name_of, answer(&name_of), given, said)
+                    })?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Resources of one name are of one type, whichever interface names them.
+fn kind(resource: &str) -> u32 {
+    // FNV-1a.
+    resource.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+fn call(mut cx: Cx<'_>, name: &str, answer: Option<Answer>, given: &[Val], said: &mut [Val]) -> wasmtime::Result<()> {
+    let bytes = given.iter().map(|value| if let Val::List(items) = value { items.len() } else { 0 }).sum();
+    admit(&mut cx, bytes)?;
+    let Some(answer) = answer else {
+        return Err(refused(&format!("`{name}`: a policy has no files, no sockets and no network")));
+    };
+    if let (Some(value), Some(place)) = (answer(&mut cx, given)?, said.first_mut()) {
+        *place = value;
+    }
+    Ok(())
+}
+
+/// What answers a function; none where nothing does.
+fn answer(name: &str) -> Option<Answer> {
+    command_line(name).or_else(|| streams(name)).or_else(|| clocks(name)).or_else(|| random(name))
+}
+
+/// Nothing was given to it, and there is no folder and no terminal.
+fn command_line(name: &str) -> Option<Answer> {
+    Some(match name {
+        "wasi:cli/environment.get-environment"
+        | "wasi:cli/environment.get-arguments"
+        | "wasi:filesystem/preopens.get-directories" => |_, _| Ok(Some(Val::List(Vec::new()))),
+        "wasi:cli/environment.initial-cwd"
+        | "wasi:cli/terminal-stdin.get-terminal-stdin"
+        | "wasi:cli/terminal-stdout.get-terminal-stdout"
+        | "wasi:cli/terminal-stderr.get-terminal-stderr"
+        | "wasi:filesystem/types.filesystem-error-code" => |_, _| Ok(Some(Val::Option(None))),
+        // Ending itself is no answer: what it said last is the reason.
+        "wasi:cli/exit.exit" | "wasi:cli/exit.exit-with-code" => |_, _| Err(Trap::UnreachableCodeReached.into()),
+        "wasi:cli/stdin.get-stdin" => |cx, _| resource(cx, "input-stream", 0),
+        "wasi:cli/stdout.get-stdout" => |cx, _| resource(cx, "output-stream", STDOUT as u32),
+        "wasi:cli/stderr.get-stderr" => |cx, _| resource(cx, "output-stream", STDERR as u32),
+        _ => return None,
+    })
+}
+
+fn streams(name: &str) -> Option<Answer> {
+    Some(match name.strip_prefix("wasi:io/")? {
+        "streams.[method]input-stream.read"
+        | "streams.[method]input-stream.blocking-read"
+        | "streams.[method]input-stream.skip"
+        | "streams.[method]input-stream.blocking-skip" => {
+            |_, _| Ok(Some(Val::Result(Err(Some(Box::new(Val::Variant("closed".to_owned(), None)))))))
+        }
+        "streams.[method]input-stream.subscribe" | "streams.[method]output-stream.subscribe" => {
+            |cx, _| resource(cx, "pollable", 0)
+        }
+        "streams.[method]output-stream.check-write" => |_, _| Ok(Some(ok(Some(Val::U64(AT_ONCE))))),
+        "streams.[method]output-stream.write" | "streams.[method]output-stream.blocking-write-and-flush" => print,
+        "streams.[method]output-stream.flush" | "streams.[method]output-stream.blocking-flush" => {
+            |_, _| Ok(Some(ok(None)))
+        }
+        "error.[method]error.to-debug-string" => |_, _| Ok(Some(Val::String("closed".to_owned()))),
+        // Whatever is waited for has come: the clock moved on when somebody began to wait.
+        "poll.[method]pollable.ready" => |_, _| Ok(Some(Val::Bool(true))),
+        "poll.[method]pollable.block" => |_, _| Ok(None),
+        "poll.poll" => |_, given| {
+            let waiting = if let [Val::List(waiting)] = given { waiting.len() as u32 } else { 0 };
+            Ok(Some(Val::List((0..waiting).map(Val::U32).collect())))
+        },
+        _ => return None,
+    })
+}
+
+fn clocks(name: &str) -> Option<Answer> {
+    Some(match name.strip_prefix("wasi:clocks/")? {
+        "monotonic-clock.now" => |cx, _| Ok(Some(Val::U64(now(cx, 0)))),
+        "monotonic-clock.resolution" => |_, _| Ok(Some(Val::U64(1_000))),
+        "monotonic-clock.subscribe-duration" => |cx, given| {
+            now(cx, number(given));
+            resource(cx, "pollable", 0)
+        },
+        "monotonic-clock.subscribe-instant" => |cx, given| {
+            let at = now(cx, 0);
+            now(cx, number(given).saturating_sub(at));
+            resource(cx, "pollable", 0)
+        },
+        "wall-clock.now" => |cx, _| {
+            let nanos = now(cx, 0);
+            Ok(Some(datetime(nanos / 1_000_000_000, (nanos % 1_000_000_000) as u32)))
+        },
+        "wall-clock.resolution" => |_, _| Ok(Some(datetime(0, 1_000))),
+        _ => return None,
+    })
+}
+
+fn random(name: &str) -> Option<Answer> {
+    Some(match name.strip_prefix("wasi:random/")? {
+        "random.get-random-u64" | "insecure.get-insecure-random-u64" => {
+            |cx, _| Ok(Some(Val::U64(cx.data_mut().world.random())))
+        }
+        "random.get-random-bytes" | "insecure.get-insecure-random-bytes" => random_bytes,
+        "insecure-seed.insecure-seed" => |cx, _| {
+            let world = &mut cx.data_mut().world;
+            Ok(Some(Val::Tuple(vec![Val::U64(world.random()), Val::U64(world.random())])))
+        },
+        _ => return None,
+    })
+}
+
+fn ok(value: Option<Val>) -> Val {
+    Val::Result(Ok(value.map(Box::new)))
+}
+
+fn datetime(seconds: u64, nanoseconds: u32) -> Val {
+    let fields = [("seconds", Val::U64(seconds)), ("nanoseconds", Val::U32(nanoseconds))];
+    Val::Record(fields.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+fn resource(cx: &mut Cx<'_>, name: &str, number: u32) -> wasmtime::Result<Option<Val>> {
+    let own = ResourceDynamic::new_own(number, kind(name));
+    Ok(Some(Val::Resource(own.try_into_resource_any(cx)?)))
+}
+
+/// Moves the clock on; nanoseconds since 1970.
+fn now(cx: &mut Cx<'_>, advance: u64) -> u64 {
+    let nanos = cx.data_mut().world.now(i64::try_from(advance).unwrap_or(i64::MAX));
+    u64::try_from(nanos).unwrap_or(0)
+}
+
+fn number(given: &[Val]) -> u64 {
+    match given.first() {
+        Some(Val::U64(number)) => *number,
+        _ => 0,
+    }
+}
+
+fn print(cx: &mut Cx<'_>, given: &[Val]) -> wasmtime::Result<Option<Val>> {
+    if let [Val::Resource(stream), Val::List(bytes)] = given {
+        let stream = rep(cx, *stream)?;
+        let bytes: Vec<u8> =
+            bytes.iter().filter_map(|byte| if let Val::U8(byte) = byte { Some(*byte) } else { None }).collect();
+        cx.data_mut().print(stream as i32, &bytes);
+    }
+    Ok(Some(ok(None)))
+}
+
+fn rep(cx: &mut Cx<'_>, stream: ResourceAny) -> wasmtime::Result<u32> {
+    Ok(ResourceDynamic::try_from_resource_any(stream, cx)?.rep())
+}
+
+fn random_bytes(cx: &mut Cx<'_>, given: &[Val]) -> wasmtime::Result<Option<Val>> {
+    let wanted = number(given);
+    if wanted > AT_ONCE {
+        return Err(refused(&format!("{wanted} random bytes at once, the most is {AT_ONCE}")));
+    }
+    admit(cx, wanted as usize)?;
+    let world = &mut cx.data_mut().world;
+    let numbers = std::iter::repeat_with(|| world.random().to_le_bytes());
+    Ok(Some(Val::List(numbers.flatten().take(wanted as usize).map(Val::U8).collect())))
+}
