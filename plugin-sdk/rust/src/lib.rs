@@ -8,6 +8,10 @@
 //! - [`log`]: lines for the operator, for policies that were granted it.
 //! - [`state`]: budgets that outlive an evaluation, for policies that were granted it.
 
+// What is generated from the WIT names this library as its users do.
+#[cfg(feature = "component")]
+extern crate self as weir_sdk;
+
 mod policy;
 mod request;
 mod verdict;
@@ -17,6 +21,9 @@ pub mod state;
 
 #[doc(hidden)]
 pub mod abi;
+#[cfg(feature = "component")]
+#[doc(hidden)]
+pub mod component;
 #[doc(hidden)]
 pub mod manifest;
 

@@ -36,13 +36,18 @@ pub fn debug(text: &str) {
     write(Level::Debug, text);
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
+fn write(level: Level, text: &str) {
+    crate::component::weir::policy::log::write(level as u8, text);
+}
+
+#[cfg(all(target_arch = "wasm32", not(feature = "component")))]
 fn write(level: Level, text: &str) {
     let pointer = text.as_ptr().expose_provenance();
     import::log(level as i32, pointer as i32, text.len() as i32);
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "component")))]
 #[expect(unsafe_code, reason = "declaring an import is a promise about the host")]
 mod import {
     // SAFETY: the contract of the core ABI: the host only reads the bytes it is pointed to, within bounds it checks

@@ -1,5 +1,10 @@
 //! Writes the manifest while the policy is compiled, so that it is data in the module and a constant in tests.
 
+#[cfg(not(feature = "component"))]
+const ABI: &str = ",\"abi\":\"core-1\"";
+#[cfg(feature = "component")]
+const ABI: &str = ",\"abi\":\"component-1\"";
+
 /// What the manifest will say.
 pub struct Manifest {
     name: &'static str,
@@ -69,7 +74,8 @@ impl Manifest {
             json.raw(",\"description\":");
             json.string(self.description);
         }
-        json.raw(",\"abi\":\"core-1\",\"checkpoints\":");
+        json.raw(ABI);
+        json.raw(",\"checkpoints\":");
         json.strings(self.checkpoints);
         if let Some(pointers) = self.reads {
             json.raw(",\"reads\":");

@@ -21,8 +21,9 @@
 /// where reading all of a request takes longer than judging it. A request that lacks a field is then a failure, unless the
 /// type has a default for it.
 ///
-/// - For `wasm32` it exports the core ABI (`weir_abi_1`, `weir_alloc`, `weir_configure`, `weir_evaluate`) and writes the
-///   manifest into the custom section `weir:manifest`.
+/// - For `wasm32` it exports the core ABI (`weir_abi_1`, `weir_alloc`, `weir_configure`, `weir_evaluate`), or with the feature
+///   `component` of this library the interface `weir:policy/judge`, and writes the manifest into the custom section
+///   `weir:manifest`. As a component it is asked for [`Request`](crate::Request)s only.
 /// - For every other target the crate keeps its plain functions, so `cargo test` tests the policy without Wasm.
 /// - For both it defines `MANIFEST: &str` (JSON), with name, version and description from the crate's `Cargo.toml`.
 ///
@@ -63,34 +64,73 @@ macro_rules! policy {
             #[unsafe(link_section = "weir:manifest")]
             static SECTION: [u8; MANIFEST.len()] = $crate::manifest::bytes(MANIFEST);
 
-            ::std::thread_local! {
-                static GUEST: ::std::cell::RefCell<$crate::abi::Guest<$config>> =
-                    const { ::std::cell::RefCell::new($crate::abi::Guest::new()) };
-            }
-
-            #[unsafe(no_mangle)]
-            extern "C" fn weir_abi_1() {}
-
-            #[unsafe(no_mangle)]
-            extern "C" fn weir_alloc(length: i32) -> i32 {
-                GUEST.with_borrow_mut(|guest| guest.alloc(length))
-            }
-
-            #[unsafe(no_mangle)]
-            extern "C" fn weir_configure(pointer: i32, length: i32) -> i64 {
-                GUEST.with_borrow_mut(|guest| guest.configure(pointer, length))
-            }
-
-            #[unsafe(no_mangle)]
-            extern "C" fn weir_evaluate(pointer: i32, length: i32) -> i64 {
-                GUEST.with_borrow_mut(|guest| guest.evaluate(pointer, length, $evaluate))
-            }
+            $crate::exports!($config, $evaluate);
         };
 
         // Natively nothing calls the policy but its tests: this checks the types and keeps the code from looking dead.
         #[cfg(not(target_arch = "wasm32"))]
         const _: (&str, fn(&mut $crate::abi::Guest<$config>, i32, i32) -> i64) =
             (MANIFEST, |guest, pointer, length| guest.evaluate(pointer, length, $evaluate));
+    };
+}
+
+/// What a module exports under the core ABI.
+#[cfg(not(feature = "component"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! exports {
+    ($config:ty, $evaluate:path) => {
+        ::std::thread_local! {
+            static GUEST: ::std::cell::RefCell<$crate::abi::Guest<$config>> =
+                const { ::std::cell::RefCell::new($crate::abi::Guest::new()) };
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn weir_abi_1() {}
+
+        #[unsafe(no_mangle)]
+        extern "C" fn weir_alloc(length: i32) -> i32 {
+            GUEST.with_borrow_mut(|guest| guest.alloc(length))
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn weir_configure(pointer: i32, length: i32) -> i64 {
+            GUEST.with_borrow_mut(|guest| guest.configure(pointer, length))
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn weir_evaluate(pointer: i32, length: i32) -> i64 {
+            GUEST.with_borrow_mut(|guest| guest.evaluate(pointer, length, $evaluate))
+        }
+    };
+}
+
+/// What a module exports to become a component.
+#[cfg(feature = "component")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! exports {
+    ($config:ty, $evaluate:path) => {
+        ::std::thread_local! {
+            static GUEST: ::std::cell::RefCell<$crate::abi::Guest<$config>> =
+                const { ::std::cell::RefCell::new($crate::abi::Guest::new()) };
+        }
+
+        struct Judge;
+
+        impl $crate::component::exports::weir::policy::judge::Guest for Judge {
+            fn configure(config: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
+                GUEST.with(|guest| $crate::component::configure(guest, &config))
+            }
+
+            fn evaluate(
+                request: $crate::component::weir::policy::types::Request,
+            ) -> ::std::result::Result<$crate::component::weir::policy::types::Verdict, ::std::string::String> {
+                GUEST.with(|guest| $crate::component::evaluate(guest, request, $evaluate))
+            }
+        }
+
+        $crate::component::export!(Judge with_types_in $crate::component);
     };
 }
 

@@ -81,7 +81,34 @@ pub fn settle(key: &str, name: &str, amount: u64, window: Window) -> Taken {
     imp::settle(key, name, amount, window)
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
+mod imp {
+    use super::{Taken, Window};
+    use crate::component::weir::policy::state;
+
+    pub(super) fn take(key: &str, amount: u64, limit: u64, window: Window) -> Taken {
+        taken(state::take(key, amount, limit, in_millis(window)))
+    }
+
+    pub(super) fn hold(key: &str, name: &str, amount: u64, limit: u64, window: Window) -> Taken {
+        taken(state::hold(key, name, amount, limit, in_millis(window)))
+    }
+
+    pub(super) fn settle(key: &str, name: &str, amount: u64, window: Window) -> Taken {
+        taken(state::settle(key, name, amount, in_millis(window)))
+    }
+
+    fn taken(state::Taken { granted, used, resets_in_ms }: state::Taken) -> Taken {
+        Taken { granted, used, resets_in_ms }
+    }
+
+    fn in_millis(Window { millis, tumbling }: Window) -> state::Window {
+        let kind = if tumbling { state::Kind::Tumbling } else { state::Kind::Sliding };
+        state::Window { ms: millis, kind }
+    }
+}
+
+#[cfg(all(target_arch = "wasm32", not(feature = "component")))]
 mod imp {
     use super::{Taken, Window};
 

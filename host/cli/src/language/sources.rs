@@ -11,6 +11,9 @@ macro_rules! sdk {
 }
 
 const CASES: File = ("cases.toml", sdk!("cases.toml"));
+const NODE_IGNORED: File = (".gitignore", "/build\n/node_modules\n");
+const SDK_WIT: File = ("sdk/policy.wit", sdk!("wit/policy.wit"));
+const WIT: File = ("wit/policy.wit", sdk!("wit/policy.wit"));
 const IGNORED: File = (".gitignore", "/build\n/target\n");
 const MANIFEST: File = ("manifest.json", sdk!("c/template/manifest.json"));
 
@@ -19,9 +22,11 @@ const RUST: &[File] = &[
     ("config.schema.json", sdk!("rust/template/config.schema.json")),
     ("samples.json", sdk!("rust/template/samples.json")),
     ("src/lib.rs", sdk!("rust/template/lib.rs")),
+    WIT,
     ("sdk/Cargo.toml", sdk!("rust/template/sdk.toml")),
     ("sdk/README.md", sdk!("rust/README.md")),
     ("sdk/src/abi.rs", sdk!("rust/src/abi.rs")),
+    ("sdk/src/component.rs", sdk!("rust/src/component.rs")),
     ("sdk/src/lib.rs", sdk!("rust/src/lib.rs")),
     ("sdk/src/log.rs", sdk!("rust/src/log.rs")),
     ("sdk/src/manifest.rs", sdk!("rust/src/manifest.rs")),
@@ -59,7 +64,59 @@ const ASSEMBLYSCRIPT: &[File] = &[
     ("sdk/weir.ts", sdk!("assemblyscript/weir.ts")),
     MANIFEST,
     CASES,
-    (".gitignore", "/build\n/node_modules\n"),
+    NODE_IGNORED,
+];
+
+const JAVASCRIPT: &[File] = &[
+    ("policy.js", sdk!("js/template/policy.js")),
+    ("policy.test.js", sdk!("js/template/policy.test.js")),
+    ("package.json", sdk!("js/template/package.json")),
+    ("sdk/component.js", sdk!("js/component.js")),
+    ("sdk/weir.js", sdk!("js/weir.js")),
+    ("sdk/weir.d.ts", sdk!("js/weir.d.ts")),
+    ("sdk/world.js", sdk!("js/world.js")),
+    ("sdk/state.js", sdk!("js/state.js")),
+    ("sdk/state.d.ts", sdk!("js/state.d.ts")),
+    ("sdk/testing.js", sdk!("js/testing.js")),
+    ("sdk/testing.d.ts", sdk!("js/testing.d.ts")),
+    SDK_WIT,
+    MANIFEST,
+    CASES,
+    NODE_IGNORED,
+];
+
+const TYPESCRIPT: &[File] = &[
+    ("policy.mts", sdk!("js/typescript/policy.mts")),
+    ("policy.test.mts", sdk!("js/typescript/policy.test.mts")),
+    ("package.json", sdk!("js/typescript/package.json")),
+    ("tsconfig.json", sdk!("js/typescript/tsconfig.json")),
+    ("sdk/component.js", sdk!("js/typescript/component.js")),
+    ("sdk/weir.js", sdk!("js/weir.js")),
+    ("sdk/weir.d.ts", sdk!("js/weir.d.ts")),
+    ("sdk/world.js", sdk!("js/world.js")),
+    ("sdk/state.js", sdk!("js/state.js")),
+    ("sdk/state.d.ts", sdk!("js/state.d.ts")),
+    ("sdk/testing.js", sdk!("js/testing.js")),
+    ("sdk/testing.d.ts", sdk!("js/testing.d.ts")),
+    SDK_WIT,
+    MANIFEST,
+    CASES,
+    NODE_IGNORED,
+];
+
+const PYTHON: &[File] = &[
+    ("policy.py", sdk!("python/template/policy.py")),
+    ("test_policy.py", sdk!("python/template/test_policy.py")),
+    ("requirements.txt", sdk!("python/template/requirements.txt")),
+    ("sdk/component.py", sdk!("python/component.py")),
+    ("sdk/config.py", sdk!("python/config.py")),
+    ("sdk/state.py", sdk!("python/state.py")),
+    ("sdk/testing.py", sdk!("python/testing.py")),
+    ("sdk/weir.py", sdk!("python/weir.py")),
+    SDK_WIT,
+    MANIFEST,
+    CASES,
+    (".gitignore", "/build\n__pycache__\n"),
 ];
 
 pub(super) fn of(language: Language) -> &'static [File] {
@@ -69,5 +126,8 @@ pub(super) fn of(language: Language) -> &'static [File] {
         Language::Zig => ZIG,
         Language::Go => GO,
         Language::Assemblyscript => ASSEMBLYSCRIPT,
+        Language::Javascript => JAVASCRIPT,
+        Language::Typescript => TYPESCRIPT,
+        Language::Python => PYTHON,
     }
 }

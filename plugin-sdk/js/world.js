@@ -1,0 +1,71 @@
+// What a policy sees of the world while it judges: the clock is the time of the request, random numbers follow from its id, and
+// the console is the host's log. QuickJS has no console, and asks a host for clock and seed that is not there.
+
+// Only a component whose world imports the log has it.
+const log = await import("weir:policy/log@1.0.0").catch(() => undefined);
+
+const LEVELS = { error: 0, warn: 1, info: 2, log: 2, debug: 3 };
+
+let now = 0;
+let id = "";
+let random;
+let judging = false; // the log is the host's: there is none while the component is built
+
+const clock = new Proxy(Date, {
+  construct: (date, given, made) => {
+    return Reflect.construct(date, given.length > 0 ? given : [now], made === clock ? date : made);
+  },
+  apply: (date) => new date(now).toString(),
+  get: (date, name, receiver) => (name === "now" ? () => now : Reflect.get(date, name, receiver)),
+});
+
+const stopped = { now: () => 0 };
+
+const chance = () => (random ??= numbers(id))();
+
+/** Calls a function in the world of a request. */
+export function within(request, call) {
+  const { Date, performance } = globalThis;
+  const { random: theirs } = Math;
+  now = request.timeMs;
+  id = request.id;
+  random = undefined;
+  judging = true;
+  globalThis.Date = clock;
+  globalThis.performance = stopped;
+  Math.random = chance;
+  try {
+    return call();
+  } finally {
+    judging = false;
+    globalThis.Date = Date;
+    globalThis.performance = performance;
+    Math.random = theirs;
+  }
+}
+
+/** Numbers from 0 to 1 that follow from a text: SplitMix32, seeded by FNV-1a. */
+function numbers(text) {
+  let state = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) state = Math.imul(state ^ text.charCodeAt(index), 0x01000193);
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
+  };
+}
+
+function shown(value) {
+  if (typeof value === "string") return value;
+  try {
+    return value instanceof Error ? String(value) : (JSON.stringify(value) ?? String(value));
+  } catch {
+    return String(value); // a circle, or a BigInt
+  }
+}
+
+const line = (level) => (...values) => {
+  if (judging) log?.write(level, values.map(shown).join(" ").toWellFormed());
+};
+globalThis.console ??= Object.fromEntries(Object.entries(LEVELS).map(([name, level]) => [name, line(level)]));
