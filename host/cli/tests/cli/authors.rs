@@ -14,13 +14,19 @@ use crate::{Place, json_lines};
 
 const CASES: &str = include_str!("../../../../tests/languages/words.toml");
 /// Languages, and a command that shows whether their toolchain is there.
-const LANGUAGES: [(&str, &[&str]); 5] = [
+const LANGUAGES: [(&str, &[&str]); 9] = [
     ("rust", &["cargo", "--version"]),
+    (RUST_COMPONENT, &["cargo", "--version"]),
     ("c", &["python3", "-m", "ziglang", "version"]),
     ("zig", &["python3", "-m", "ziglang", "version"]),
     ("go", &["go", "version"]),
     ("assemblyscript", &["asc", "--version"]),
+    ("javascript", &["componentize-qjs", "--help"]),
+    ("typescript", &["esbuild", "--version"]),
+    ("python", &["componentize-py", "--version"]),
 ];
+/// Rust's template, built as a component.
+const RUST_COMPONENT: &str = "rust-component";
 
 /// The languages whose toolchains are there.
 fn languages() -> Vec<&'static str> {
@@ -39,6 +45,20 @@ fn languages() -> Vec<&'static str> {
     found
 }
 
+/// Makes the template of a language, as a newcomer does.
+fn make(place: &Place, language: &str) {
+    let lang = if language == RUST_COMPONENT { "rust" } else { language };
+    let made = place.weir(&format!("new words-{language} --lang {lang}"));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    if language == RUST_COMPONENT {
+        let manifest = format!("words-{language}/Cargo.toml");
+        let (plain, component) = ("{ path = \"sdk\" }", "{ path = \"sdk\", features = [\"component\"] }");
+        let text = place.read(&manifest);
+        assert!(text.contains(plain), "{text}");
+        place.write(&manifest, text.replace(plain, component));
+    }
+}
+
 /// Every language's template, built and tried once for all tests, with the modules.
 fn built() -> &'static (Place, BTreeMap<&'static str, Vec<u8>>) {
     static BUILT: OnceLock<(Place, BTreeMap<&'static str, Vec<u8>>)> = OnceLock::new();
@@ -46,8 +66,7 @@ fn built() -> &'static (Place, BTreeMap<&'static str, Vec<u8>>) {
         let place = Place::new();
         let mut modules = BTreeMap::new();
         for language in languages() {
-            let made = place.weir(&format!("new words-{language} --lang {language}"));
-            assert_eq!(made.code, Some(0), "{}", made.stderr);
+            make(&place, language);
             let tested = place.weir(&format!("test words-{language} --deadline 60s --junit {language}.xml"));
             assert_eq!(tested.code, Some(0), "{language}: {}{}", tested.stdout, tested.stderr);
             assert!(tested.stdout.contains("5 cases, all pass"), "{language}: {}", tested.stdout);
@@ -68,7 +87,7 @@ fn set(place: &Place) -> Vec<String> {
             names.push(format!("{language}-{isolation}"));
             text.push_str(&format!(
                 "[policies.{language}-{isolation}]\nmodule = \"{language}.wasm\"\nisolation = \"{isolation}\"\n\
-                 config = {{ words = [\"ab\", \"ü\", \"\\\"\", \"🦓\"] }}\nlimits = {{ deadline = \"60 s\" }}\n"
+                 config = {{ words = [\"ab\", \"ü\", \"\\\"\", \"🦓\"] }}\nlimits = {{ fuel = 12_000_000, deadline = \"60 s\" }}\n"
             ));
         }
     }
@@ -82,7 +101,7 @@ fn every_template_builds_passes_and_says_what_the_others_say() {
     place.write("words.toml", CASES);
     for language in modules.keys() {
         let module = format!("words-{language}/build/policy.wasm");
-        let tested = place.weir(&format!("test --module {module} --cases words.toml --deadline 60s"));
+        let tested = place.weir(&format!("test --module {module} --cases words.toml --deadline 60s --fuel 12000000"));
         assert_eq!(tested.code, Some(0), "{language}: {}{}", tested.stdout, tested.stderr);
         assert!(tested.stdout.contains("43 cases, all pass"), "{}", tested.stdout);
         let junit = place.read(&format!("{language}.xml"));
@@ -194,7 +213,7 @@ fn what_cannot_be_made_or_built_says_what_to_do() {
         (
             "build set",
             2,
-            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript)",
+            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript), `policy.js` (JavaScript), `policy.mts` (TypeScript), `policy.py` (Python)",
         ),
         ("test nowhere", 2, "holds no policy"),
     ] {
