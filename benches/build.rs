@@ -1,9 +1,12 @@
-//! Builds the measured policies as modules, as `plugins/build.rs` builds those that ship, which explains the choices.
+//! Builds the measured policies as modules, as `plugins/build.rs` builds those that ship, which explains the choices; one of
+//! them as a component, too.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use wit_component::ComponentEncoder;
 
 /// Packages and the folders they lie in.
 const GUESTS: [(&str, &str); 3] = [
@@ -23,18 +26,42 @@ fn main() {
 fn build() -> Result<(), String> {
     let directory = |variable| PathBuf::from(env::var_os(variable).expect("cargo sets it for build scripts"));
     let (benches, out) = (directory("CARGO_MANIFEST_DIR"), directory("OUT_DIR"));
-    for path in
-        ["guest", "regex-guest", "grants-guest", "build.rs", "../plugin-sdk/rust", "../Cargo.toml", "../Cargo.lock"]
-    {
+    for path in [
+        "guest",
+        "regex-guest",
+        "grants-guest",
+        "build.rs",
+        "../plugin-sdk/rust",
+        "../plugin-sdk/wit",
+        "../Cargo.toml",
+        "../Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", benches.join(path).display());
     }
     let build = out.ancestors().find(|path| path.ends_with("build"));
     let target = build.and_then(Path::parent).and_then(Path::parent).unwrap_or(&out);
     let guests = target.join("guests");
+    compile(&benches, &guests, &GUESTS.map(|(package, _)| package), &[])?;
+    let built = |package: &str| guests.join(TARGET).join(PROFILE).join(format!("{}.wasm", package.replace('-', "_")));
+    for (package, folder) in GUESTS {
+        let copied = fs::copy(built(package), out.join(format!("{folder}.wasm")));
+        copied.map_err(|error| format!("cannot copy {package}: {error}"))?;
+    }
+    let (package, folder) = GUESTS[0];
+    compile(&benches, &guests, &[package], &["--features", "component"])?;
+    let component = fs::read(built(package)).map_err(|error| format!("cannot read {package}: {error}"))?;
+    let component = ComponentEncoder::default().module(&component).and_then(|mut encoder| encoder.encode());
+    let component = component.map_err(|error| format!("{package} is no component: {error:#}"))?;
+    let written = fs::write(out.join(format!("{folder}-component.wasm")), component);
+    written.map_err(|error| format!("cannot write a component: {error}"))
+}
+
+/// Compiles guests with a cargo of their own.
+fn compile(benches: &Path, guests: &Path, packages: &[&str], more: &[&str]) -> Result<(), String> {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it for build scripts"));
     cargo.args(["build", "--quiet", "--locked", "--profile", PROFILE, "--target", TARGET]);
-    cargo.args(GUESTS.iter().flat_map(|(package, _)| ["-p", package]));
-    cargo.arg("--manifest-path").arg(benches.join("../Cargo.toml")).arg("--target-dir").arg(&guests);
+    cargo.args(packages.iter().flat_map(|package| ["-p", package])).args(more);
+    cargo.arg("--manifest-path").arg(benches.join("../Cargo.toml")).arg("--target-dir").arg(guests);
     let host_only = |name: &str| {
         let prefixes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_"];
         ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_INCREMENTAL"].contains(&name)
@@ -48,11 +75,6 @@ fn build() -> Result<(), String> {
     let built = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
     if !built.status.success() {
         return Err(format!("the policy does not compile:\n{}", String::from_utf8_lossy(&built.stderr)));
-    }
-    for (package, folder) in GUESTS {
-        let module = guests.join(TARGET).join(PROFILE).join(format!("{}.wasm", package.replace('-', "_")));
-        let copied = fs::copy(&module, out.join(format!("{folder}.wasm")));
-        copied.map_err(|error| format!("cannot copy {}: {error}", module.display()))?;
     }
     Ok(())
 }

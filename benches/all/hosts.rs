@@ -5,6 +5,9 @@ use weir::{Decision, Effect, Recorder, Request, Runtime, Source};
 /// The small policy of `guest/`, as a module.
 pub(crate) const GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));
 
+/// The same policy as a component.
+pub(crate) const COMPONENT_GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest-component.wasm"));
+
 /// The policy of `regex-guest/`: it compiles regular expressions when it is configured.
 pub(crate) const REGEX_GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/regex-guest.wasm"));
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir::{Source, Trial, TrialOptions};
 
 use crate::floor::Floor;
-use crate::hosts::{CALL, GUEST, REGEX_GUEST, request};
+use crate::hosts::{CALL, COMPONENT_GUEST, GUEST, REGEX_GUEST, request};
 use crate::measure::{Effort, Ratio, compare, compare_process, timed};
 use crate::report::Figure;
 
@@ -139,4 +139,23 @@ pub(crate) fn two_threads(effort: Effort) -> Vec<Figure> {
         timed(vec![(); count], |()| trial.call(0, &given).answer.expect("the guest answers"));
     });
     vec![Figure::ratio("two_thread_cpu", &both, "the same calls by one thread").goal("<= 1.10")]
+}
+
+/// The 2 us guest as a component, warm and fresh, against itself as a core module in the same isolation.
+pub(crate) fn components(effort: Effort) -> Vec<Figure> {
+    let over_core = |isolation: &str, effort: Effort| {
+        let trial_of = |wasm| trial(wasm, isolation, "{}", TrialOptions::default());
+        let (component, core) = (trial_of(COMPONENT_GUEST), trial_of(GUEST));
+        let given = given(&core, CALL);
+        let said = |trial: &Trial| trial.call(0, &given).answer.expect("the guest answers");
+        assert_eq!(said(&component), said(&core));
+        compare(effort, calls(&component, &given), calls(&core, &given))
+    };
+    let warm = over_core("reuse", Effort { batch: effort.batch * 5, ..effort });
+    let fresh = over_core("fresh", effort);
+    let against = "the same policy as a core module, in the same isolation";
+    vec![
+        Figure::ratio("component_over_core", &warm, against).goal("<= 1.20"),
+        Figure::ratio("component_over_core_fresh", &fresh, against),
+    ]
 }

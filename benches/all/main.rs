@@ -34,13 +34,14 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 23] = [
+const GROUPS: [Group; 24] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
     },
     Group { names: &["restore_call_regex", "restore_call_large"], measure: instances::restored },
     Group { names: &["fresh_gain", "snapshot_gain"], measure: instances::gains },
+    Group { names: &["component_over_core", "component_over_core_fresh"], measure: instances::components },
     Group { names: &["two_thread_cpu"], measure: instances::two_threads },
     Group { names: &["policies_1000_per_call"], measure: crowd::policies_in_turn },
     Group { names: &["ready_instance_kib", "ready_10000_mib"], measure: crowd::ready_memory },

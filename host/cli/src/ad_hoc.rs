@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use weir::{Inspection, OpenError, Report, Source};
+use weir::{Builder, Decision, FailureKind, Inspection, OpenError, Recorder, Report, Request, Runtime, Source};
 
 use crate::exit::{Failed, OrFail};
+use crate::set;
 
 /// Name of the module inside the made-up set.
 const MODULE: &str = "policy.wasm";
@@ -90,6 +91,30 @@ impl AdHoc {
     }
 }
 
+/// A host for one policy, as authors try it.
+pub(crate) fn open(builder: Builder, source: Source) -> Result<Result<Runtime, OpenError>, Failed> {
+    let executor = tokio::runtime::Builder::new_current_thread().build();
+    let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
+    Ok(executor.block_on(builder.compiler(set::compiler()).recorder(Recorder::memory(1)).open(source)))
+}
+
+/// What a trap tells where the module has the lines of its source: judged once more, by code that keeps them. None where the
+/// policy has not trapped, or has no lines.
+pub(crate) fn trap_with_lines(
+    decision: &Decision,
+    inspection: &Inspection,
+    source: impl FnOnce() -> Source,
+    request: Request,
+) -> Option<String> {
+    let trapped = |decision: &Decision| match &decision.policies().first()?.outcome {
+        Err(failure) if failure.kind == FailureKind::Trap => Some(failure.detail.clone()),
+        _ => None,
+    };
+    trapped(decision).filter(|_| inspection.has_lines)?;
+    let host = open(Runtime::builder().trap_lines().ready_instances(0), source()).ok()?.ok()?;
+    trapped(&host.evaluate_blocking(request))
+}
+
 /// Why the set could not be opened.
 pub(crate) fn failed(module: &Path, error: OpenError) -> Failed {
     match error {
@@ -121,6 +146,8 @@ fn grants(inspection: &Inspection) -> BTreeSet<String> {
     let imported = inspection.imports.iter().filter_map(|import| match import.name.as_str() {
         "weir.log" => Some("log".to_owned()),
         name if name.starts_with("weir.state_") => Some("state".to_owned()),
+        name if name.starts_with("weir:policy/log@") => Some("log".to_owned()),
+        name if name.starts_with("weir:policy/state@") => Some("state".to_owned()),
         _ => None,
     });
     asked.chain(imported).collect()

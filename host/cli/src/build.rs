@@ -27,12 +27,15 @@ pub(crate) struct Args {
     /// The policy's folder
     #[arg(default_value = ".")]
     folder: PathBuf,
+    /// Keep the lines of its source (DWARF), for a trap to name: Rust, C and Zig, in a much larger module
+    #[arg(long)]
+    debug: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let language = Language::of(&args.folder)?;
     let started = Instant::now();
-    let module = language.build(&args.folder)?;
+    let module = language.build(&args.folder, args.debug)?;
     read_policy(&module)?;
     let bytes = std::fs::metadata(&module).or_environment("read", module.display())?.len();
     let seconds = started.elapsed().as_secs_f64();

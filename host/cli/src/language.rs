@@ -131,15 +131,16 @@ impl Language {
         sources::of(self).iter().map(filled).collect()
     }
 
-    /// Builds the policy of a folder; the answer is its module.
-    pub(crate) fn build(self, folder: &Path) -> Result<PathBuf, Failed> {
+    /// Builds the policy of a folder, with the lines of its source where they are wanted and the toolchain has them; the answer
+    /// is its module.
+    pub(crate) fn build(self, folder: &Path, lines: bool) -> Result<PathBuf, Failed> {
         let module = folder.join(MODULE);
         let out = module.parent().unwrap_or(folder);
         std::fs::create_dir_all(out).or_environment("make", out.display())?;
         match self {
-            Language::Rust => cargo(folder, &module)?,
-            Language::C => c(folder)?,
-            Language::Zig => zig(folder)?,
+            Language::Rust => cargo(folder, &module, lines)?,
+            Language::C => c(folder, lines)?,
+            Language::Zig => zig(folder, lines)?,
             Language::Go => go(folder)?,
             Language::Assemblyscript => assemblyscript(folder)?,
             Language::Javascript => javascript(folder, "sdk/component.js")?,
@@ -151,12 +152,20 @@ impl Language {
     }
 }
 
-fn cargo(folder: &Path, module: &Path) -> Result<(), Failed> {
+fn cargo(folder: &Path, module: &Path, lines: bool) -> Result<(), Failed> {
     const TARGET: &str = "wasm32-unknown-unknown";
     let mut cargo = CARGO.find(folder)?;
     toolchain::add_target(folder, TARGET);
     cargo.args(["build", "--release", "--target", TARGET, "--target-dir", "build/target"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
+    if lines {
+        cargo.args([
+            "--config",
+            "profile.release.debug=\"line-tables-only\"",
+            "--config",
+            "profile.release.strip=\"none\"",
+        ]);
+    }
     let output = compile(&mut cargo)?;
     // The last module that cargo names is the package's own.
     let artifact = String::from_utf8_lossy(&output.stdout)
@@ -175,16 +184,18 @@ fn cargo(folder: &Path, module: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn c(folder: &Path) -> Result<(), Failed> {
+fn c(folder: &Path, lines: bool) -> Result<(), Failed> {
     let mut zig = ZIG.find(folder)?;
     zig.args(["cc", "-target", "wasm32-freestanding", "-O2", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry"]);
     zig.args(["-Wl,-z,stack-size=65536", "-Wall", "-Isdk", "policy.c", "-o", MODULE]);
+    zig.args(lines.then_some("-g"));
     compile(&mut zig).map(drop)
 }
 
-fn zig(folder: &Path) -> Result<(), Failed> {
+fn zig(folder: &Path, lines: bool) -> Result<(), Failed> {
     let mut zig = ZIG.find(folder)?;
     zig.args(["build-exe", "policy.zig", "-target", "wasm32-freestanding", "-O", "ReleaseSmall"]);
+    zig.args(lines.then_some("-fno-strip"));
     zig.args(["-fno-entry", "-rdynamic"]).arg(format!("-femit-bin={MODULE}"));
     compile(&mut zig).map(drop)
 }

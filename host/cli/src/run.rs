@@ -5,13 +5,12 @@ mod show;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use weir::{Recorder, Request, RequestError, Runtime};
+use weir::{Request, RequestError, Runtime};
 
-use crate::ad_hoc::{AdHoc, Limits, failed};
+use crate::ad_hoc::{self, AdHoc, Limits, failed, trap_with_lines};
 use crate::exit::{Exit, Failed, printed};
 use crate::inspect::read_policy;
 use crate::lines::read_whole;
-use crate::set;
 use crate::terminal::{Paint, say};
 use show::Shown;
 
@@ -58,10 +57,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let request = Request::parse(&body).map_err(|error| no_request(args, &body, &error))?;
     let ad_hoc = AdHoc::new(&args.module, args.config.as_ref(), &args.limits, &inspection)?;
     ad_hoc.grants.iter().for_each(|grant| say(&format!("weir: granted `{grant}`, which the module asks for")));
-    let runtime = open(args, &ad_hoc, wasm)?;
-    let decision = runtime.evaluate_blocking(request);
+    let opened = ad_hoc::open(Runtime::builder(), ad_hoc.source(wasm.clone()))?;
+    let runtime = opened.map_err(|error| failed(&args.module, error))?;
+    let decision = runtime.evaluate_blocking(request.clone());
+    let lines = trap_with_lines(&decision, &inspection, || ad_hoc.source(wasm), request);
     let record = runtime.recorder().lines().pop().unwrap_or_default();
-    let shown = Shown::new(&decision, &body, &record, args.limits.fuel);
+    let shown = Shown::new(&decision, &body, &record, args.limits.fuel).with_trap(lines);
     let mut stdout = io::stdout().lock();
     let written = if args.json {
         let text = serde_json::to_string(&decision).expect("decisions always serialise");
@@ -82,11 +83,4 @@ fn no_request(args: &Args, body: &[u8], error: &RequestError) -> Failed {
         return failed.help("this command takes one request; `weir eval` takes a file with one on each line");
     }
     failed
-}
-
-fn open(args: &Args, ad_hoc: &AdHoc, wasm: Vec<u8>) -> Result<Runtime, Failed> {
-    let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1));
-    let executor = tokio::runtime::Builder::new_current_thread().build();
-    let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
-    executor.block_on(builder.open(ad_hoc.source(wasm))).map_err(|error| failed(&args.module, error))
 }

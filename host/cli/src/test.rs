@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use weir::{OpenError, Recorder, Report, Request, Runtime, Source};
+use weir::{Inspection, OpenError, Report, Request, Runtime, Source};
 
-use crate::ad_hoc::{AdHoc, Limits, failed};
+use crate::ad_hoc::{self, AdHoc, Limits, failed, trap_with_lines};
 use crate::exit::{Exit, Failed, printed};
 use crate::inspect::read_policy;
 use crate::language::Language;
-use crate::set;
 use crate::terminal::Paint;
 use cases::{Case, Cases};
 use outcome::Outcome;
@@ -63,6 +62,9 @@ pub(crate) struct Args {
     /// Write a report that CI systems read, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Build it with the lines of its source, for a trap to name (Rust, C and Zig)
+    #[arg(long)]
+    debug: bool,
     /// Try again whenever a file of the folder changes, until Ctrl-C
     #[arg(long)]
     watch: bool,
@@ -87,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
 fn once(args: &Args) -> Result<Exit, Failed> {
     let module = match &args.module {
         Some(module) => module.clone(),
-        None => Language::of(&args.folder)?.build(&args.folder)?,
+        None => Language::of(&args.folder)?.build(&args.folder, args.debug)?,
     };
     let file = args.cases.clone().unwrap_or_else(|| args.folder.join("cases.toml"));
     let cases = Cases::read(&file)?;
@@ -124,8 +126,10 @@ fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, 
             Err(report) if group.iter().any(|case| case.refused.is_some()) => Err(report.to_string()),
             Err(report) => return Err(failed(module, OpenError::Set(report))),
         };
+        let tried = Tried { inspection: &inspection, source: &|| ad_hoc.source(wasm.clone()) };
         for (place, case) in places.into_iter().zip(group) {
-            outcomes[place] = Some(one(case, loaded.as_ref().map(|()| host.as_ref()).map_err(String::as_str)));
+            let loaded = loaded.as_ref().map(|()| host.as_ref()).map_err(String::as_str);
+            outcomes[place] = Some(tried.one(case, loaded));
         }
     }
     Ok(outcomes.into_iter().flatten().collect())
@@ -133,14 +137,11 @@ fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, 
 
 /// Brings a set into force in a host that is opened for the first one: the module is compiled once.
 fn load(host: &mut Option<Runtime>, source: Source) -> Result<Result<(), Report>, Failed> {
-    let executor = tokio::runtime::Builder::new_current_thread().build();
-    let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
     if let Some(host) = host {
-        return Ok(executor.block_on(host.publish(source)).map(drop));
+        return Ok(pollster::block_on(host.publish(source)).map(drop));
     }
     // A case is judged once: nothing is worth keeping.
-    let builder = Runtime::builder().compiler(set::compiler()).recorder(Recorder::memory(1)).ready_instances(0);
-    match executor.block_on(builder.open(source)) {
+    match ad_hoc::open(Runtime::builder().ready_instances(0), source)? {
         Ok(opened) => {
             *host = Some(opened);
             Ok(Ok(()))
@@ -150,15 +151,32 @@ fn load(host: &mut Option<Runtime>, source: Source) -> Result<Result<(), Report>
     }
 }
 
-fn one(case: &Case, loaded: Result<Option<&Runtime>, &str>) -> Outcome {
-    let host = match (loaded, &case.refused) {
-        (Ok(host), None) => host.expect("what is in force has a host"),
-        (Ok(_), Some(_)) => return Outcome::failed(case, "the configuration was expected to be refused".to_owned()),
-        (Err(why), Some(part)) if why.contains(part.as_str()) => return Outcome::passed(case),
-        (Err(why), _) => return Outcome::failed(case, format!("the configuration was refused: {why}")),
-    };
-    match Request::parse(case.request.to_string().as_bytes()) {
-        Ok(request) => Outcome::of(case, &host.evaluate_blocking(request)),
-        Err(error) => Outcome::failed(case, format!("`request` is no request: {error}")),
+/// What is tried.
+struct Tried<'a> {
+    inspection: &'a Inspection,
+    source: &'a dyn Fn() -> Source,
+}
+
+impl Tried<'_> {
+    fn one(&self, case: &Case, loaded: Result<Option<&Runtime>, &str>) -> Outcome {
+        let host = match (loaded, &case.refused) {
+            (Ok(host), None) => host.expect("what is in force has a host"),
+            (Ok(_), Some(_)) => {
+                return Outcome::failed(case, "the configuration was expected to be refused".to_owned());
+            }
+            (Err(why), Some(part)) if why.contains(part.as_str()) => return Outcome::passed(case),
+            (Err(why), _) => return Outcome::failed(case, format!("the configuration was refused: {why}")),
+        };
+        let request = match Request::parse(case.request.to_string().as_bytes()) {
+            Ok(request) => request,
+            Err(error) => return Outcome::failed(case, format!("`request` is no request: {error}")),
+        };
+        let decision = host.evaluate_blocking(request.clone());
+        let mut outcome = Outcome::of(case, &decision);
+        if !outcome.wrong.is_empty() {
+            let lines = trap_with_lines(&decision, self.inspection, self.source, request);
+            outcome.wrong.extend(lines.map(|lines| format!("with its lines: {lines}")));
+        }
+        outcome
     }
 }

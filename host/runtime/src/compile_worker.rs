@@ -271,10 +271,8 @@ fn work(input: &mut impl Read, output: &mut impl Write) -> Result<(), (u8, Strin
     }
     bound(u64::from_le_bytes(cpu), u64::from_le_bytes(memory), u64::from_le_bytes(gently) != 0)
         .map_err(|error| unfit(format!("no limits: {error}")))?;
-    let engine = engine::for_worker().map_err(|error| unfit(error.to_string()))?;
-    if engine::name(&engine) != u64::from_le_bytes(wanted) {
-        return Err(unfit("the compiler is another version of weir than the host".to_owned()));
-    }
+    let engine = engine::for_worker(u64::from_le_bytes(wanted)).map_err(|error| unfit(error.to_string()))?;
+    let engine = engine.ok_or_else(|| unfit("the compiler is another version of weir than the host".to_owned()))?;
     let mut wasm = Vec::new();
     input.take(LARGEST_SNAPSHOT).read_to_end(&mut wasm).map_err(|error| unfit(format!("no module: {error}")))?;
     let code = engine::precompile(&engine, &wasm).map_err(|error| (REFUSED, format!("{error:#}")))?;

@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::Component;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig, Strategy,
+    WasmBacktraceDetails,
+};
 
 use crate::inspect::{self, MODULES};
 use crate::set::Limits;
@@ -69,8 +72,8 @@ impl std::error::Error for EngineError {}
 
 impl Engine {
     /// An engine with room for so many ready instances, beside those for one evaluation.
-    pub(crate) fn new(ready: usize) -> Result<Arc<Engine>, EngineError> {
-        let mut config = config();
+    pub(crate) fn new(ready: usize, traps: Traps) -> Result<Arc<Engine>, EngineError> {
+        let mut config = config(traps);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(INSTANCES + ready)));
         let engine = wasmtime::Engine::new(&config).map_err(EngineError)?;
         let ticker = Ticker::start(engine.clone());
@@ -110,12 +113,18 @@ impl Drop for Engine {
     }
 }
 
-/// An engine that only compiles: the same code, without the pool, and on one thread, since its host has better use for the
-/// others.
-pub(crate) fn for_worker() -> Result<wasmtime::Engine, EngineError> {
-    let mut config = config();
-    config.parallel_compilation(false);
-    wasmtime::Engine::new(&config).map_err(EngineError)
+/// An engine that only compiles, for the one of this name: the same code, without the pool, and on one thread, since its host
+/// has better use for the others. None where this version has no such engine.
+pub(crate) fn for_worker(wanted: u64) -> Result<Option<wasmtime::Engine>, EngineError> {
+    for traps in [Traps::Functions, Traps::Lines] {
+        let mut config = config(traps);
+        config.parallel_compilation(false);
+        let engine = wasmtime::Engine::new(&config).map_err(EngineError)?;
+        if name(&engine) == wanted {
+            return Ok(Some(engine));
+        }
+    }
+    Ok(None)
 }
 
 /// The machine code of a module or a component.
@@ -142,6 +151,16 @@ pub(crate) fn name(engine: &wasmtime::Engine) -> u64 {
     hasher.finish()
 }
 
+/// What a trap tells of the way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Traps {
+    /// The guest's functions, by name.
+    #[default]
+    Functions,
+    /// Its lines of source as well, where a module has DWARF: for authors, since the tables make machine code longer to load.
+    Lines,
+}
+
 /// How the calls into a guest are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Running {
@@ -162,7 +181,7 @@ impl Running {
     }
 }
 
-fn config() -> Config {
+fn config(traps: Traps) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -179,7 +198,11 @@ fn config() -> Config {
         // Traps are traced by frame pointers and name functions: tables for debuggers, and the place in the Wasm of every
         // instruction, would only make machine code longer to load.
         .native_unwind_info(false)
-        .generate_address_map(false);
+        .generate_address_map(traps == Traps::Lines)
+        .wasm_backtrace_details(match traps {
+            Traps::Functions => WasmBacktraceDetails::Disable,
+            Traps::Lines => WasmBacktraceDetails::Enable,
+        });
     // Only what a build of wasmtime knows may be switched, so each proposal is named rather than all others negated.
     config
         .wasm_simd(true)

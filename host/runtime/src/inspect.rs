@@ -50,6 +50,9 @@ const MOST_ITEMS: u32 = 10_000;
 /// Instances of modules in an instance of a component, and modules in its file.
 pub(crate) const MODULES: u32 = 128;
 
+/// The section of DWARF that tells lines.
+const LINES: &str = ".debug_line";
+
 /// Names the rules of this file: a module that kept them once keeps them as long as the name is the same.
 pub(crate) fn rules() -> impl Hash {
     let bounds = [
@@ -120,6 +123,8 @@ pub struct Inspection {
     pub memory_bytes: u64,
     /// Whether it runs something when it is instantiated.
     pub has_start: bool,
+    /// Whether it tells the lines of its source (DWARF), so that a trap can name them.
+    pub has_lines: bool,
     /// What it wants from the host.
     pub imports: Vec<Item>,
     /// What it offers.
@@ -174,6 +179,7 @@ fn module(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
         functions: survey.functions,
         memory_bytes: survey.memory_bytes,
         has_start: survey.has_start,
+        has_lines: survey.has_lines,
         imports: imports.collect(),
         exports: exports.collect(),
         problems: survey.problems,
@@ -193,6 +199,7 @@ impl Inspection {
             functions: 0,
             memory_bytes: 0,
             has_start: false,
+            has_lines: false,
             imports: Vec::new(),
             exports: Vec::new(),
             problems: Vec::new(),
@@ -220,6 +227,7 @@ struct Survey<'a> {
     functions: u32,
     memory_bytes: u64,
     has_start: bool,
+    has_lines: bool,
     imports: Vec<(String, TypeRef)>,
     exports: Vec<(String, ExternalKind, u32)>,
     manifest: Option<&'a [u8]>,
@@ -281,6 +289,7 @@ impl<'a> Survey<'a> {
                     bodies += 1;
                 }
                 Payload::CustomSection(section) if section.name() == SECTION => self.manifest(section.data()),
+                Payload::CustomSection(section) if section.name() == LINES => self.has_lines = true,
                 _ => {}
             }
         }

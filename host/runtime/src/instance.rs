@@ -375,13 +375,24 @@ fn trapped(trap: Trap, error: &wasmtime::Error) -> String {
     let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
     let name = |frame: &wasmtime::FrameInfo| {
         let index = || format!("function {}", frame.func_index());
-        frame.func_name().map_or_else(index, |name| rustc_demangle::demangle(name).to_string())
+        let function = frame.func_name().map_or_else(index, |name| format!("{:#}", rustc_demangle::demangle(name)));
+        let line = frame.symbols().first().and_then(|symbol| Some((short(symbol.file()?), symbol.line()?)));
+        line.map_or(function.clone(), |(file, line)| format!("{function} ({file}:{line})"))
     };
     // A panic passes through its language's own machinery first; the author looks for the policy's function.
-    let machinery =
-        |name: &String| ["std::", "core::", "alloc::", "__rust", "rust_", "_RN"].iter().any(|p| name.starts_with(p));
+    let machinery = |name: &String| {
+        ["std::", "core::", "alloc::", "<core::", "<std::", "<alloc::", "__rust", "rust_", "_RN"]
+            .iter()
+            .any(|p| name.starts_with(p))
+    };
     let names: Vec<String> = frames.iter().map(name).collect();
     let own = names.iter().position(|name| !machinery(name)).unwrap_or(0);
     let path = &names[own..names.len().min(own + FRAMES)];
     if path.is_empty() { trap.to_string() } else { format!("{trap} in {}", path.join(" < ")) }
+}
+
+/// The end of a path in somebody's source, where the rest tells of his machine.
+fn short(path: &str) -> &str {
+    let mut slashes = path.rmatch_indices(['/', '\\']).map(|(at, _)| at);
+    slashes.nth(1).map_or(path, |at| &path[at + 1..])
 }

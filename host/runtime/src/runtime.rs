@@ -14,7 +14,7 @@ use crate::compiler::Compiler;
 use crate::cores::{PerCore, cores};
 use crate::decision::Decision;
 use crate::digest::Digest;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Traps};
 use crate::evaluation::Evaluation;
 use crate::follow::{Followed, Following, Watch, follow};
 use crate::generation::{Generation, GenerationNumber};
@@ -46,6 +46,7 @@ pub struct Builder {
     state: Option<PathBuf>,
     patience: Patience,
     ready: Option<usize>,
+    traps: Traps,
 }
 
 /// Why a runtime could not be opened.
@@ -132,16 +133,22 @@ impl Builder {
         Builder { ready: Some(most), ..self }
     }
 
+    /// Lets a trap tell the lines of source on the way to it, where a module has DWARF. For authors who look for a fault: nothing
+    /// becomes a snapshot, so that places in the code are those of the module.
+    pub fn trap_lines(self) -> Builder {
+        Builder { traps: Traps::Lines, ..self }
+    }
+
     /// Loads a set and brings it into force, in a thread of its own. Compiling takes about a millisecond a kilobyte of Wasm.
     ///
     /// # Errors
     /// No recorder, no engine, no store, or a set that was refused, with everything that is wrong with it.
     pub async fn open(self, source: Source) -> Result<Runtime, OpenError> {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
-        let Builder { compiler, store, state, patience, ready, .. } = self;
+        let Builder { compiler, store, state, patience, ready, traps, .. } = self;
         let recorded = recorder.last_generation();
         let (publisher, beginning, source, state) = in_thread(move || {
-            let workshop = workshop(compiler, store.as_deref(), ready.unwrap_or(READY))?;
+            let workshop = workshop(compiler, store.as_deref(), ready.unwrap_or(READY), traps)?;
             let (history, state) = match &state {
                 Some(folder) => {
                     let (history, state) = remembered(folder, &source)?;
@@ -460,15 +467,21 @@ impl Runtime {
 /// # Errors
 /// As [`Builder::open`], but without a recorder.
 pub fn check(source: &Source, compiler: Compiler) -> Result<Plan, OpenError> {
-    let workshop = workshop(compiler, None, 0)?;
+    let workshop = workshop(compiler, None, 0, Traps::default())?;
     let loaded = pollster::block_on(prepare(&workshop, &load(source)?, &[], &|| false))?;
     Ok(loaded.plan().clone())
 }
 
 /// Engine, compiler and keeper of a host with so many ready instances.
-pub(crate) fn workshop(compiler: Compiler, store: Option<&Path>, ready: usize) -> Result<Workshop, OpenError> {
-    let code = MachineCode::new(Engine::new(ready)?, compiler, store)?;
-    Ok(Workshop { code, keeper: Keeper::start(Budget::new(ready)), snapshots: true })
+pub(crate) fn workshop(
+    compiler: Compiler,
+    store: Option<&Path>,
+    ready: usize,
+    traps: Traps,
+) -> Result<Workshop, OpenError> {
+    let code = MachineCode::new(Engine::new(ready, traps)?, compiler, store)?;
+    let snapshots = traps == Traps::Functions;
+    Ok(Workshop { code, keeper: Keeper::start(Budget::new(ready)), snapshots })
 }
 
 /// Work that would keep an executor's thread from its other tasks. It goes on if nobody waits for it any more.

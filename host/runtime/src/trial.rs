@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::compiler::Compiler;
+use crate::engine::Traps;
 use crate::generation::{Loaded, Policy};
 use crate::instance::{Deadline, Question, Run, Waiting};
 use crate::loader::{Source, load};
@@ -57,7 +58,7 @@ impl Trial {
     /// # Errors
     /// As for [`check`](crate::check()).
     pub fn open(source: &Source, options: TrialOptions) -> Result<Trial, OpenError> {
-        let mut workshop = workshop(options.compiler, None, options.ready_instances)?;
+        let mut workshop = workshop(options.compiler, None, options.ready_instances, Traps::default())?;
         workshop.snapshots = options.snapshots;
         let loaded = pollster::block_on(prepare(&workshop, &load(source)?, &[], &|| false))?;
         loaded.warm();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use weir::{Decision, Edit, Finding, PolicyFinding, PolicyReport, Quantity, Severity};
+use weir::{Decision, Edit, Failure, Finding, PolicyFinding, PolicyReport, Quantity, Severity};
 
 use crate::table::Table;
 use crate::terminal::{Paint, count, plain, size, time};
@@ -17,6 +17,8 @@ pub(super) struct Shown<'a> {
     request: Value,
     evidence: Vec<PolicyEvidence>,
     fuel_limit: u64,
+    /// What a trap tells with the lines of source on the way to it.
+    trap: Option<String>,
 }
 
 /// The part of a record that decisions lack.
@@ -43,7 +45,12 @@ impl<'a> Shown<'a> {
     pub(super) fn new(decision: &'a Decision, body: &[u8], record: &str, fuel_limit: u64) -> Shown<'a> {
         let evidence = serde_json::from_str(record).map_or_else(|_| Vec::new(), |record: Record| record.policies);
         let request = serde_json::from_slice(body).unwrap_or_default();
-        Shown { decision, request, evidence, fuel_limit }
+        Shown { decision, request, evidence, fuel_limit, trap: None }
+    }
+
+    /// With what a trap tells of the lines of source on the way to it.
+    pub(super) fn with_trap(self, trap: Option<String>) -> Shown<'a> {
+        Shown { trap, ..self }
     }
 
     /// What the guest logged.
@@ -61,7 +68,8 @@ impl<'a> Shown<'a> {
     pub(super) fn lines(&self, paint: Paint) -> Vec<String> {
         let mut lines = vec![self.title(paint)];
         let failures = self.decision.policies().iter().filter_map(|policy| policy.outcome.as_ref().err());
-        lines.extend(failures.map(|failure| format!("{}  {}", paint.red(failure.kind), plain(&failure.detail))));
+        let detail = |failure: &Failure| self.trap.clone().unwrap_or_else(|| failure.detail.clone());
+        lines.extend(failures.map(|failure| format!("{}  {}", paint.red(failure.kind), plain(&detail(failure)))));
         section(&mut lines, paint, "findings", self.decision.findings().iter().flat_map(|f| self.finding(paint, f)));
         section(
             &mut lines,

@@ -97,6 +97,7 @@ impl<'a> Survey<'a> {
         found.functions = found.functions.saturating_add(inner.functions);
         found.memory_bytes = found.memory_bytes.saturating_add(inner.memory_bytes);
         found.has_start |= inner.has_start;
+        found.has_lines |= inner.has_lines;
         let number = found.modules;
         inner.problems.into_iter().for_each(|problem| self.problem(format!("module {number}: {problem}")));
         Ok(())
