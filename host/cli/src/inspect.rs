@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use weir::{Inspection, Item, Manifest};
+use weir::{Abi, Inspection, Item, Manifest};
 
 use crate::exit::{Exit, Failed, OrFail, printed};
 use crate::terminal::{Paint, count, counted, fact, plain, shortened, size, wrapped};
@@ -102,21 +102,42 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
         paragraph(out, "", &plain(description))?;
     }
     writeln!(out)?;
-    let size_of = format!("{}, {}", size(inspection.bytes as u64), counted(inspection.functions.into(), "function"));
-    fact(out, paint, "module", &size_of)?;
+    let functions = counted(inspection.functions.into(), "function");
+    let (what, parts) = match inspection.abi {
+        Abi::Core => ("module", functions),
+        Abi::Component => ("component", format!("{} with {functions}", counted(inspection.modules.into(), "module"))),
+    };
+    fact(out, paint, what, &format!("{}, {parts}", size(inspection.bytes as u64)))?;
+    fact(out, paint, "abi", &inspection.abi.to_string())?;
     fact(out, paint, "digest", &inspection.digest.to_string())?;
     fact(out, paint, "memory", &format!("starts with {}", size(inspection.memory_bytes)))?;
     if inspection.has_start {
         fact(out, paint, "start", "runs a function of its own when it is instantiated")?;
     }
-    if let Some(why) = &inspection.plain {
-        fact(out, paint, "snapshot", &format!("none, so it is configured for each evaluation: {}", plain(why)))?;
+    match &inspection.plain {
+        Some(why) => {
+            fact(out, paint, "snapshot", &format!("none, so it is configured for each evaluation: {}", plain(why)))?;
+        }
+        None => fact(out, paint, "snapshot", "made once it is configured")?,
+    }
+    fact(out, paint, "isolation", isolation(inspection))?;
+    if inspection.has_lines {
+        fact(out, paint, "lines", "a trap names lines of its source")?;
     }
     items(out, paint, "imports", &inspection.imports)?;
     items(out, paint, "exports", &inspection.exports)?;
     match manifest {
         Some(manifest) => show_manifest(out, paint, manifest),
         None => fact(out, paint, "manifest", "none: it is given whole requests, at the checkpoints the set says"),
+    }
+}
+
+/// How evaluations will be kept apart, and why.
+fn isolation(inspection: &Inspection) -> &'static str {
+    match (inspection.abi, &inspection.plain) {
+        (Abi::Component, _) => "a fresh instance each time: a component does not show its memory, to be put back",
+        (Abi::Core, Some(_)) => "a fresh instance each time: there is no snapshot to put one back to",
+        (Abi::Core, None) => "kept instances, put back after each call, where it writes little of its memory",
     }
 }
 

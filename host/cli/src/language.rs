@@ -27,8 +27,10 @@ pub(crate) enum Language {
     /// AssemblyScript.
     Assemblyscript,
     /// JavaScript, in QuickJS.
+    #[value(alias = "js")]
     Javascript,
     /// TypeScript, in QuickJS.
+    #[value(alias = "ts")]
     Typescript,
     /// Python, in CPython.
     Python,
@@ -122,6 +124,14 @@ impl Language {
             Language::Javascript => "policy.js",
             Language::Typescript => "policy.mts",
             Language::Python => "policy.py",
+        }
+    }
+
+    /// What has to be done in the folder of a new policy before it can be built; none where that is nothing.
+    pub(crate) fn setup(self) -> Option<&'static str> {
+        match self {
+            Language::Assemblyscript | Language::Javascript | Language::Typescript => Some("npm install"),
+            _ => None,
         }
     }
 

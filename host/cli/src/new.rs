@@ -10,7 +10,7 @@ use crate::terminal::say;
 /// Make a policy to start from
 ///
 /// Makes a folder with a policy that finds words of its configuration and masks them, its test cases, and the SDK it
-/// needs, which needs nothing else from anywhere but Rust's, whose template takes serde from its registry.
+/// needs, which needs. Rust's template takes serde from its registry; those of AssemblyScript, JavaScript and TypeScript their toolchain.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -50,6 +50,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     }
     let shown = folder.display();
     say(&format!("weir: made `{shown}`, a policy in {}", lang.name()));
+    if let Some(setup) = lang.setup() {
+        say(&format!("  (cd {shown} && {setup})      brings its toolchain, unless that is installed already"));
+    }
     say(&format!("  weir test {shown}      builds it and tries the cases in cases.toml"));
     say(&format!("  weir run {shown}/build/policy.wasm request.json"));
     Ok(Exit::Done)
