@@ -95,7 +95,7 @@ impl AdHoc {
 pub(crate) fn open(builder: Builder, source: Source) -> Result<Result<Runtime, OpenError>, Failed> {
     let executor = tokio::runtime::Builder::new_current_thread().build();
     let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
-    Ok(executor.block_on(builder.compiler(set::compiler()).recorder(Recorder::memory(1)).open(source)))
+    Ok(executor.block_on(builder.compiler(set::telling_compiler()).recorder(Recorder::memory(1)).open(source)))
 }
 
 /// What a trap tells where the module has the lines of its source: judged once more, by code that keeps them. None where the

@@ -104,7 +104,7 @@ fn subject(module: &Path, config: Option<&PathBuf>, args: &Args, requests: &[Req
     let (wasm, inspection) = read_policy(module)?;
     let ad_hoc = AdHoc::new(module, config, &args.limits, &inspection)?;
     let open = |snapshots: bool, isolations: &[&'static str]| {
-        let options = TrialOptions { compiler: set::compiler(), snapshots, ..TrialOptions::default() };
+        let options = TrialOptions { compiler: set::telling_compiler(), snapshots, ..TrialOptions::default() };
         Trial::open(&ad_hoc.in_each(isolations, wasm.clone()), options).map_err(|error| failed(module, error))
     };
     let before = Instant::now();

@@ -43,7 +43,7 @@ enum Answer<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
-    let checked = weir::check(&Source::dir(set::folder(&args.set)?), set::compiler());
+    let checked = weir::check(&Source::dir(set::folder(&args.set)?), set::telling_compiler());
     let mut stdout = io::stdout().lock();
     match checked {
         Ok(plan) if args.json => printed(print(&mut stdout, &Answer::Plan(&plan)), Exit::Done),

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use weir::{Builder, Compiler, OpenError, Recorder, Report, Runtime, Source};
+use weir::{Builder, Compiler, Compiling, OpenError, Recorder, Report, Runtime, Source};
 
 use crate::exit::Failed;
 use crate::state_folder;
-use crate::terminal::counted;
+use crate::terminal::{counted, say, size};
 
 /// The folder of a set: the argument, or the folder around it where it names the `weir.toml` itself.
 pub(crate) fn folder(set: &Path) -> Result<PathBuf, Failed> {
@@ -30,11 +30,30 @@ pub(crate) fn compiler() -> Compiler {
     })
 }
 
+/// The same for a command that somebody waits for, who is told.
+pub(crate) fn telling_compiler() -> Compiler {
+    compiler().on_compile(told)
+}
+
+/// Says what takes seconds: compiling a component that brings the engine of its language along.
+fn told(compiling: Compiling) {
+    const LARGE: usize = 1 << 20;
+    match compiling {
+        Compiling::Begun { bytes } if bytes >= LARGE => {
+            say(&format!("weir: compiling {} of Wasm, which takes a while …", size(bytes as u64)));
+        }
+        Compiling::Ended { bytes, took } if bytes >= LARGE => {
+            say(&format!("weir: compiled in {:.1} s", took.as_secs_f64()));
+        }
+        _ => {}
+    }
+}
+
 /// Opens a runtime that records into a folder.
 pub(crate) async fn open(builder: Builder, source: Source, audit: &Path) -> Result<Runtime, Failed> {
     let recorder = Recorder::jsonl(audit)
         .map_err(|error| Failed::environment(error).help("`--audit DIR` chooses another folder for the records"))?;
-    builder.compiler(compiler()).recorder(recorder).open(source).await.map_err(failed)
+    builder.compiler(telling_compiler()).recorder(recorder).open(source).await.map_err(failed)
 }
 
 /// A refused set is the caller's, everything else the machine's.

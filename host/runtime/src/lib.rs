@@ -64,7 +64,7 @@ mod text;
 
 pub use combine::{MergedEdit, MergedObligation, PolicyFinding};
 pub use compile_worker::{CompileLimits, compile_worker};
-pub use compiler::Compiler;
+pub use compiler::{Compiler, Compiling};
 pub use decision::{Decision, PolicyReport};
 pub use digest::Digest;
 pub use follow::{Following, Watch};
