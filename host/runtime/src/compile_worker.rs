@@ -38,7 +38,7 @@ const REFUSED: u8 = 1;
 /// The host and the child do not understand each other, or the child cannot bound itself.
 const UNFIT: u8 = 4;
 
-/// What compiling one module may cost a child.
+/// What compiling one module may cost a child; what is larger than 8 MiB, as components can be, may take as many times as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Time on a processor, in whole seconds; default 20 s. The largest module allowed takes about 15 s.
@@ -52,6 +52,15 @@ pub struct CompileLimits {
 impl Default for CompileLimits {
     fn default() -> Self {
         CompileLimits { cpu: Duration::from_secs(20), memory_bytes: 1 << 30, wall: Duration::from_secs(120) }
+    }
+}
+
+impl CompileLimits {
+    /// What so many bytes of Wasm may cost.
+    pub(crate) fn of(self, bytes: usize) -> CompileLimits {
+        const PART: usize = 8 << 20;
+        let parts = bytes.div_ceil(PART).max(1) as u32;
+        CompileLimits { cpu: self.cpu * parts, wall: self.wall * parts, ..self }
     }
 }
 

@@ -94,7 +94,7 @@ impl Compiler {
     ) -> Result<Code, CompileError> {
         match &self.child {
             Some(program) => {
-                let order = Order { limits: self.limits, engine: engine.name(), gently };
+                let order = Order { limits: self.limits.of(wasm.len()), engine: engine.name(), gently };
                 compile_worker::ask(program, order, wasm, overtaken)
             }
             None => {

@@ -172,6 +172,44 @@ fn the_same_request_takes_the_same_fuel_a_thousand_times_in_both_isolations() {
 }
 
 #[test]
+fn what_a_component_asks_of_wasi_follows_from_the_request() {
+    const POLICY: &str = include_str!("../../../../tests/languages/world.py");
+    if !languages().contains(&"python") {
+        return;
+    }
+    let place = Place::new();
+    make(&place, "python");
+    place.write("words-python/policy.py", POLICY);
+    place.write("words-python/manifest.json", r#"{"name":"world","grants":["log"]}"#);
+    let built = place.weir("build words-python");
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    std::fs::create_dir_all(place.path("world")).unwrap();
+    std::fs::copy(place.path("words-python/build/policy.wasm"), place.path("world/p.wasm")).unwrap();
+    place.write(
+        "world/weir.toml",
+        "set = \"world\"\n[policies.p]\nmodule = \"p.wasm\"\ncheckpoints = [\"*\"]\ngrants = [\"log\"]\nlimits = { deadline = \"60 s\" }\n",
+    );
+    let request = |id: &str| format!(r#"{{"id":"{id}","checkpoint":"a.b","time":"2026-01-01T00:00:00Z"}}"#);
+    let requests = ["r", "r", "other", "file", "socket"].map(request);
+    place.write("requests.jsonl", requests.join("\n"));
+    let judged = place.weir("eval world requests.jsonl --audit audit");
+    let decisions = json_lines(&judged.stdout);
+    let said = |place: usize| decisions[place]["findings"][0]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(said(0).starts_with("1767225600.00") && said(0).contains(" True 0."), "{}", said(0));
+    assert_eq!(said(0), said(1), "the same request, the same world");
+    assert_ne!(said(0), said(2), "random numbers follow from the id");
+    for (place, kind, text) in [(3, "guest_error", "FileNotFoundError"), (4, "refused_host_call", "`wasi:sockets/")] {
+        let failure = &decisions[place]["policies"][0]["failure"];
+        assert_eq!(failure["kind"], kind, "{failure}");
+        assert!(failure["detail"].as_str().unwrap().contains(text), "{failure}");
+    }
+    let record = place.read("audit/records-00000000000000000001.jsonl");
+    for line in [r#"{"level":"info","text":"printed"}"#, r#"{"level":"warn","text":"warned"}"#] {
+        assert!(record.contains(line), "{line}: {record}");
+    }
+}
+
+#[test]
 fn a_case_that_fails_says_why() {
     let (place, modules) = built();
     let Some(language) = modules.keys().next() else { return };

@@ -9,7 +9,7 @@
 //! ```
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, Linker, ResourceAny, ResourceDynamic, ResourceType, Val};
+use wasmtime::component::{Component, Linker, ResourceDynamic, ResourceType, Val};
 use wasmtime::{StoreContextMut, Trap};
 
 use super::wasi::{STDERR, STDOUT};
@@ -29,7 +29,13 @@ pub(crate) fn has(import: &str) -> bool {
 }
 
 type Cx<'a> = StoreContextMut<'a, HostSide>;
-type Answer = fn(&mut Cx<'_>, &[Val]) -> wasmtime::Result<Option<Val>>;
+type Answer = fn(&mut Cx<'_>, &Asked<'_>) -> wasmtime::Result<Option<Val>>;
+
+/// What a function was given, with what its handles stand for.
+struct Asked<'a> {
+    given: &'a [Val],
+    handles: Vec<u32>,
+}
 
 /// Defines what a component imports of WASI; false where that is nothing.
 pub(crate) fn link(linker: &mut Linker<HostSide>, component: &Component) -> wasmtime::Result<bool> {
@@ -70,10 +76,27 @@ fn call(mut cx: Cx<'_>, name: &str, answer: Option<Answer>, given: &[Val], said:
     let Some(answer) = answer else {
         return Err(refused(&format!("`{name}`: a policy has no files, no sockets and no network")));
     };
-    if let (Some(value), Some(place)) = (answer(&mut cx, given)?, said.first_mut()) {
+    let handles = handles(&mut cx, given)?;
+    if let (Some(value), Some(place)) = (answer(&mut cx, &Asked { given, handles })?, said.first_mut()) {
         *place = value;
     }
     Ok(())
+}
+
+/// What the handles among some values stand for. All of them are taken: none may be left with the host after a call.
+fn handles(cx: &mut Cx<'_>, given: &[Val]) -> wasmtime::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for value in given {
+        match value {
+            Val::Resource(handle) => {
+                found.push(ResourceDynamic::try_from_resource_any(*handle, &mut *cx)?.rep());
+            }
+            // A list of handles has nothing else in it.
+            Val::List(items) if matches!(items.first(), Some(Val::Resource(_))) => found.extend(handles(cx, items)?),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// What answers a function; none where nothing does.
@@ -121,10 +144,7 @@ fn streams(name: &str) -> Option<Answer> {
         // Whatever is waited for has come: the clock moved on when somebody began to wait.
         "poll.[method]pollable.ready" => |_, _| Ok(Some(Val::Bool(true))),
         "poll.[method]pollable.block" => |_, _| Ok(None),
-        "poll.poll" => |_, given| {
-            let waiting = if let [Val::List(waiting)] = given { waiting.len() as u32 } else { 0 };
-            Ok(Some(Val::List((0..waiting).map(Val::U32).collect())))
-        },
+        "poll.poll" => |_, asked| Ok(Some(Val::List((0..asked.handles.len() as u32).map(Val::U32).collect()))),
         _ => return None,
     })
 }
@@ -133,13 +153,13 @@ fn clocks(name: &str) -> Option<Answer> {
     Some(match name.strip_prefix("wasi:clocks/")? {
         "monotonic-clock.now" => |cx, _| Ok(Some(Val::U64(now(cx, 0)))),
         "monotonic-clock.resolution" => |_, _| Ok(Some(Val::U64(1_000))),
-        "monotonic-clock.subscribe-duration" => |cx, given| {
-            now(cx, number(given));
+        "monotonic-clock.subscribe-duration" => |cx, asked| {
+            now(cx, number(asked));
             resource(cx, "pollable", 0)
         },
-        "monotonic-clock.subscribe-instant" => |cx, given| {
+        "monotonic-clock.subscribe-instant" => |cx, asked| {
             let at = now(cx, 0);
-            now(cx, number(given).saturating_sub(at));
+            now(cx, number(asked).saturating_sub(at));
             resource(cx, "pollable", 0)
         },
         "wall-clock.now" => |cx, _| {
@@ -185,29 +205,24 @@ fn now(cx: &mut Cx<'_>, advance: u64) -> u64 {
     u64::try_from(nanos).unwrap_or(0)
 }
 
-fn number(given: &[Val]) -> u64 {
-    match given.first() {
+fn number(asked: &Asked<'_>) -> u64 {
+    match asked.given.first() {
         Some(Val::U64(number)) => *number,
         _ => 0,
     }
 }
 
-fn print(cx: &mut Cx<'_>, given: &[Val]) -> wasmtime::Result<Option<Val>> {
-    if let [Val::Resource(stream), Val::List(bytes)] = given {
-        let stream = rep(cx, *stream)?;
-        let bytes: Vec<u8> =
-            bytes.iter().filter_map(|byte| if let Val::U8(byte) = byte { Some(*byte) } else { None }).collect();
-        cx.data_mut().print(stream as i32, &bytes);
+fn print(cx: &mut Cx<'_>, asked: &Asked<'_>) -> wasmtime::Result<Option<Val>> {
+    if let ([stream], [_, Val::List(bytes)]) = (&asked.handles[..], asked.given) {
+        let byte = |value: &Val| if let Val::U8(byte) = value { Some(*byte) } else { None };
+        let bytes: Vec<u8> = bytes.iter().filter_map(byte).collect();
+        cx.data_mut().print(*stream as i32, &bytes);
     }
     Ok(Some(ok(None)))
 }
 
-fn rep(cx: &mut Cx<'_>, stream: ResourceAny) -> wasmtime::Result<u32> {
-    Ok(ResourceDynamic::try_from_resource_any(stream, cx)?.rep())
-}
-
-fn random_bytes(cx: &mut Cx<'_>, given: &[Val]) -> wasmtime::Result<Option<Val>> {
-    let wanted = number(given);
+fn random_bytes(cx: &mut Cx<'_>, asked: &Asked<'_>) -> wasmtime::Result<Option<Val>> {
+    let wanted = number(asked);
     if wanted > AT_ONCE {
         return Err(refused(&format!("{wanted} random bytes at once, the most is {AT_ONCE}")));
     }
