@@ -13,6 +13,7 @@ mod isolation;
 mod judging;
 mod limits;
 mod records;
+mod rego;
 mod repository;
 mod restarting;
 mod restoring;

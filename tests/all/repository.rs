@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// What each stage of `host/runtime` may import, itself aside. `runtime` knows everything and is left out.
 const IMPORTS: &[(&str, &str)] = &[
-    ("trial", "compiler generation instance loader plan pool preflight request runtime verdict"),
+    ("trial", "compiler engine generation instance loader plan pool preflight request runtime verdict"),
     ("follow", "digest loader poison publisher report watcher"),
     ("publisher", "digest generation history loader metrics poison pool preflight registry report watcher"),
     ("history", "digest generation loader"),
     ("registry", "cores digest generation plan poison set"),
     (
         "preflight",
-        "abi combine compile_worker compiled digest engine generation inspect instance judging loader manifest plan pool report request restore rewrite schema select set snapshot state system text variant verdict wasi",
+        "abi combine compile_worker compiled digest engine generation inspect instance judging loader manifest plan pool rego report request restore rewrite schema select set snapshot state system text variant verdict wasi",
     ),
     ("compiled", "compile_worker compiler digest engine"),
     ("compiler", "compile_worker engine"),
@@ -35,10 +35,10 @@ const IMPORTS: &[(&str, &str)] = &[
     ("permit", "combine decision json verdict"),
     ("decision", "combine digest generation request verdict"),
     ("instance", "abi engine hostcalls set state verdict wasi"),
-    ("abi", "engine hostcalls inspect set text verdict wasi"),
-    ("hostcalls", "engine set state text verdict wasi"),
+    ("abi", "engine hostcalls inspect rego set text verdict wasi"),
+    ("hostcalls", "engine rego set state text verdict wasi"),
     ("engine", "inspect set"),
-    ("inspect", "digest manifest text wasi"),
+    ("inspect", "digest manifest rego text wasi"),
     ("manifest", "json reads text"),
     ("reads", "json request system"),
     ("system", "json request select set"),
@@ -54,6 +54,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("cores", ""),
     ("digest", ""),
     ("poison", ""),
+    ("rego", ""),
     ("rewrite", ""),
     ("wasi", ""),
     ("state", "poison"),
@@ -224,12 +225,15 @@ fn nothing_names_the_machine_it_was_written_on() {
 }
 
 #[test]
-fn the_wit_parses_and_has_both_worlds() {
+fn the_wit_parses_and_has_its_worlds() {
     let text = fs::read_to_string(root().join("plugin-sdk/wit/policy.wit")).unwrap();
     let mut resolve = wit_parser::Resolve::new();
     let package = resolve.push_str("policy.wit", &text).unwrap();
     let package = &resolve.packages[package];
     assert_eq!(package.name.to_string(), "weir:policy@1.0.0");
-    assert_eq!(package.worlds.keys().collect::<Vec<_>>(), ["policy", "monitor"]);
+    assert_eq!(
+        package.worlds.keys().collect::<Vec<_>>(),
+        ["policy", "policy-plain", "policy-log", "policy-state", "monitor"]
+    );
     assert_eq!(package.interfaces.keys().collect::<Vec<_>>(), ["types", "log", "state", "judge", "observer"]);
 }

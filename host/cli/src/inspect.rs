@@ -104,7 +104,7 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
     writeln!(out)?;
     let functions = counted(inspection.functions.into(), "function");
     let (what, parts) = match inspection.abi {
-        Abi::Core => ("module", functions),
+        Abi::Core | Abi::Rego => ("module", functions),
         Abi::Component => ("component", format!("{} with {functions}", counted(inspection.modules.into(), "module"))),
     };
     fact(out, paint, what, &format!("{}, {parts}", size(inspection.bytes as u64)))?;
@@ -136,8 +136,10 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
 fn isolation(inspection: &Inspection) -> &'static str {
     match (inspection.abi, &inspection.plain) {
         (Abi::Component, _) => "a fresh instance each time: a component does not show its memory, to be put back",
-        (Abi::Core, Some(_)) => "a fresh instance each time: there is no snapshot to put one back to",
-        (Abi::Core, None) => "kept instances, put back after each call, where it writes little of its memory",
+        (Abi::Core | Abi::Rego, Some(_)) => "a fresh instance each time: there is no snapshot to put one back to",
+        (Abi::Core | Abi::Rego, None) => {
+            "kept instances, put back after each call, where it writes little of its memory"
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod component;
 pub(crate) mod core;
+mod rego;
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ pub(crate) type Problem = (String, Option<String>);
 /// What a module lacks to be run under its ABI, all at once.
 pub(crate) fn check(module: &Inspection, granted: impl Fn(Grant) -> bool) -> Vec<Problem> {
     let mut problems = match module.abi {
-        Abi::Core => core::check(module, &granted),
+        Abi::Core | Abi::Rego => core::check(module, &granted),
         Abi::Component => component::check(module, &granted),
     };
     let named = module.manifest.as_ref().and_then(|manifest| manifest.abi.as_ref());
@@ -63,7 +64,7 @@ impl Linked {
     /// Whether it has a clock and random numbers.
     pub(crate) fn has_wasi(&self) -> bool {
         match self {
-            Linked::Core(linked) => core::Linked::has_wasi(linked.module()),
+            Linked::Core(linked) => linked.has_wasi(),
             Linked::Component(linked) => linked.has_wasi(),
         }
     }
@@ -171,6 +172,14 @@ impl Guest {
         match &self.calls {
             Calls::Core(calls) => calls.global(&mut self.store, name),
             Calls::Component(_) => None,
+        }
+    }
+
+    /// What a module of OPA's tells of itself, by an export of [`rego`](crate::rego).
+    pub(crate) async fn told(&mut self, running: Running, export: &str) -> wasmtime::Result<Vec<u8>> {
+        match &self.calls {
+            Calls::Core(calls) => calls.told(&mut self.store, running, export).await,
+            Calls::Component(_) => Ok(Vec::new()),
         }
     }
 

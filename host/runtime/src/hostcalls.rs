@@ -3,6 +3,7 @@
 mod counters;
 mod interfaces;
 pub(crate) mod preview2;
+mod rego;
 mod wasi;
 
 use std::collections::BTreeSet;
@@ -179,10 +180,22 @@ impl ResourceLimiter for HostSide {
     }
 }
 
-/// Defines the host functions that `grants` allow; a guest cannot even name the others. `has_wasi`: it has the stand-in.
-pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>, has_wasi: bool) -> wasmtime::Result<()> {
-    if has_wasi {
-        wasi::link(linker)?;
+/// What a module has beside the capabilities it is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Nothing,
+    /// The stand-in for WASI.
+    Wasi,
+    /// What modules of OPA's import.
+    Rego,
+}
+
+/// Defines the host functions that `grants` allow; a guest cannot even name the others.
+pub(crate) fn link(linker: &mut Linker<HostSide>, grants: &BTreeSet<Grant>, beside: Beside) -> wasmtime::Result<()> {
+    match beside {
+        Beside::Nothing => {}
+        Beside::Wasi => wasi::link(linker)?,
+        Beside::Rego => rego::link(linker)?,
     }
     if grants.contains(&Grant::Log) {
         linker.func_wrap(MODULE, "log", log)?;

@@ -17,6 +17,7 @@ use wasmparser::{
 
 use crate::digest::Digest;
 use crate::manifest::{Manifest, SECTION};
+use crate::rego;
 
 /// Proposals a guest may use: what today's compilers emit. Everything else is attack surface; `externref` is, too, since
 /// the engine runs without a garbage collector.
@@ -65,7 +66,7 @@ pub(crate) fn rules() -> impl Hash {
         MOST_DATA.into(),
         MOST_ITEMS.into(),
     ];
-    (env!("CARGO_PKG_VERSION"), format!("{FEATURES:?}"), bounds, crate::wasi::VERSION)
+    (env!("CARGO_PKG_VERSION"), format!("{FEATURES:?}"), bounds, crate::wasi::VERSION, rego::VERSION)
 }
 
 /// Who vouches for a module.
@@ -85,6 +86,9 @@ pub enum Abi {
     /// A component: typed requests and verdicts.
     #[serde(rename = "component-1")]
     Component,
+    /// A module of `opa build -t wasm`: the request as `input`, a document as the verdict.
+    #[serde(rename = "rego-1")]
+    Rego,
 }
 
 impl fmt::Display for Abi {
@@ -92,6 +96,7 @@ impl fmt::Display for Abi {
         f.write_str(match self {
             Abi::Core => "core-1",
             Abi::Component => "component-1",
+            Abi::Rego => "rego-1",
         })
     }
 }
@@ -174,6 +179,8 @@ fn module(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
     survey.walk(wasm)?;
     let imports = survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: survey.imported(ty) });
     let exports = survey.exports.iter().map(|(name, kind, index)| survey.exported(name, *kind, *index));
+    let is_rego = rego::is_one(survey.exports.iter().map(|(name, ..)| name.as_str()));
+    let abi = if is_rego { Abi::Rego } else { Abi::Core };
     let found = Inspection {
         modules: 1,
         functions: survey.functions,
@@ -183,7 +190,7 @@ fn module(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
         imports: imports.collect(),
         exports: exports.collect(),
         problems: survey.problems,
-        ..Inspection::of(Abi::Core)
+        ..Inspection::of(abi)
     };
     Ok((found, survey.manifest))
 }

@@ -1,6 +1,6 @@
 //! A policy's module with its bounds, and one evaluation in one instance of it; how an end becomes a typed failure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -296,6 +296,16 @@ impl Template {
     /// Starts an instance and throws it away: what fails here would fail for every request.
     pub(crate) async fn rehearse(&self) -> Result<(), Failure> {
         self.look_at_start(|_| ()).await
+    }
+
+    /// Names and numbers that a module of OPA's tells of itself, by an export of [`rego`](crate::rego).
+    pub(crate) async fn told(&self, export: &str) -> Result<BTreeMap<String, i64>, String> {
+        let _slot = self.slot().await;
+        let started = self.start(Deadline::begin(&self.limits, Waiting::Nobody)).await;
+        let mut guest = started.map_err(|run| run.into_failure().to_string())?;
+        let told = guest.told(self.running, export).await;
+        let told = told.map_err(|error| self.failure(&error, guest.store.data()).to_string())?;
+        serde_json::from_slice(&told).map_err(|error| format!("`{export}` tells no names and numbers: {error}"))
     }
 
     /// The memory of an instance that has started: what every evaluation begins with.

@@ -44,6 +44,7 @@ mod compiled;
 mod snapshot;
 mod rewrite;
 mod wasi;
+mod rego;
 mod preflight;
 mod variant;
 mod plan;

@@ -29,11 +29,12 @@ use crate::compile_worker::CompileError;
 use crate::compiled::MachineCode;
 use crate::digest::Digest;
 use crate::generation::{Loaded, Policy};
-use crate::inspect::{Inspection, Trust, survey};
+use crate::inspect::{Abi, Inspection, Trust, survey};
 use crate::loader::{self, Bundle};
 use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
 use crate::pool::{Keeper, Pool};
+use crate::rego;
 use crate::report::{LoadError, Report};
 use crate::restore::PAGE;
 use crate::select::Scope;
@@ -59,6 +60,11 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
 /// A module as it will be compiled: with the stand-in for WASI where it asks for it.
 fn looked_at(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
     let (facts, validated) = (survey(wasm, digest, trust)?, trust == Trust::Nobody);
+    if facts.abi == Abi::Rego {
+        let adapted = rego::adapted(wasm).map_err(|why| vec![why])?;
+        let facts = survey(&adapted, digest, trust)?;
+        return Ok(Looked { facts, validated, wasm: Some(adapted.into()) });
+    }
     if !facts.imports.iter().any(|import| wasi::is_of(&import.name)) {
         return Ok(Looked { facts, validated, wasm: None });
     }

@@ -42,7 +42,7 @@ pub(crate) fn instrument<'a>(wasm: &'a [u8], facts: &Inspection) -> Result<Instr
     }
     let why = |error: wasmtime::Error| format!("{error:#}");
     match facts.abi {
-        Abi::Core => {
+        Abi::Core | Abi::Rego => {
             let (context, wasm) = Wizer::new().instrument(wasm).map_err(why)?;
             Ok(Instrumented { context: Context::Module(context), wasm })
         }

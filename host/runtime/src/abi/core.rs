@@ -12,8 +12,9 @@ use wasmtime::{
 
 use super::{Problem, bad_output, not_granted, refused_config, too_long};
 use crate::engine::Running;
-use crate::hostcalls::{self, HOST_FUNCTIONS, HostSide, MODULE};
-use crate::inspect::{Inspection, Item, function_text};
+use crate::hostcalls::{self, Beside, HOST_FUNCTIONS, HostSide, MODULE};
+use crate::inspect::{Abi, Inspection, Item, function_text};
+use crate::rego;
 use crate::set::Grant;
 use crate::text::quoted;
 use crate::wasi;
@@ -54,7 +55,9 @@ fn wrong_export(name: &str, export: &Item, wanted: &str) -> String {
 /// A module can have ten thousand wrong imports: some examples are enough.
 fn import_problems(module: &Inspection, granted: &impl Fn(Grant) -> bool) -> Vec<Problem> {
     const EXAMPLES: usize = 20;
-    let mut problems: Vec<_> = module.imports.iter().filter_map(|import| import_problem(import, granted)).collect();
+    let own = |import: &&Item| module.abi != Abi::Rego || !rego::is_import(&import.name, &import.of);
+    let mut problems: Vec<_> =
+        module.imports.iter().filter(own).filter_map(|import| import_problem(import, granted)).collect();
     let more = problems.len().saturating_sub(EXAMPLES);
     if more > 0 {
         problems.truncate(EXAMPLES);
@@ -91,6 +94,7 @@ fn import_problem(import: &Item, granted: &impl Fn(Grant) -> bool) -> Option<Pro
 pub(crate) struct Linked {
     pre: InstancePre<HostSide>,
     exports: Exports,
+    beside: Beside,
 }
 
 struct Exports {
@@ -108,7 +112,8 @@ impl Linked {
         grants: &BTreeSet<Grant>,
     ) -> wasmtime::Result<Linked> {
         let mut linker = Linker::new(engine);
-        hostcalls::link(&mut linker, grants, Linked::has_wasi(module))?;
+        let beside = Linked::beside(module);
+        hostcalls::link(&mut linker, grants, beside)?;
         let index = |name| module.get_export_index(name);
         let checked = |name| index(name).expect("the exports were checked before compiling");
         let exports = Exports {
@@ -117,7 +122,7 @@ impl Linked {
             evaluate: checked(EVALUATE),
             configure: index(CONFIGURE),
         };
-        Ok(Linked { pre: linker.instantiate_pre(module)?, exports })
+        Ok(Linked { pre: linker.instantiate_pre(module)?, exports, beside })
     }
 
     pub(super) fn module(&self) -> &Module {
@@ -125,8 +130,18 @@ impl Linked {
     }
 
     /// Whether it has the stand-in for WASI in it.
-    pub(super) fn has_wasi(module: &Module) -> bool {
-        module.imports().any(|import| import.module() == wasi::MODULE)
+    pub(super) fn has_wasi(&self) -> bool {
+        self.beside == Beside::Wasi
+    }
+
+    fn beside(module: &Module) -> Beside {
+        if module.imports().any(|import| import.module() == wasi::MODULE) {
+            Beside::Wasi
+        } else if module.get_export_index(rego::BUILTINS).is_some() {
+            Beside::Rego
+        } else {
+            Beside::Nothing
+        }
     }
 
     /// Instantiates the module, which runs its start function.
@@ -140,7 +155,7 @@ impl Linked {
         let memory = memory.expect("the exports were checked before compiling");
         let alloc = function(store, &instance, &self.exports.alloc);
         let evaluate = function(store, &instance, &self.exports.evaluate);
-        Ok(Calls { instance, memory, alloc, evaluate })
+        Ok(Calls { instance, memory, alloc, evaluate, is_rego: self.beside == Beside::Rego })
     }
 
     /// Hands the policy its configuration.
@@ -173,6 +188,8 @@ pub(crate) struct Calls {
     memory: Memory,
     alloc: TypedFunc<i32, i32>,
     evaluate: TypedFunc<(i32, i32), i64>,
+    /// Whether it answers documents of Rego.
+    is_rego: bool,
 }
 
 /// Where the host may put a guest's input.
@@ -208,7 +225,7 @@ impl Calls {
         }
         self.write(store, input, request)?;
         let answer = self.evaluate.call(&mut *store, (input.pointer, length))?;
-        self.take(store, answer, longest).map(Ok)
+        self.said(store, answer, longest).map(Ok)
     }
 
     /// As [`Calls::judge`], on a stack of its own. Kept apart from it: a future costs as much as a small guest.
@@ -226,7 +243,7 @@ impl Calls {
         }
         self.write(store, input, request)?;
         let answer = self.evaluate.call_async(&mut *store, (input.pointer, length)).await?;
-        self.take(store, answer, longest).map(Ok)
+        self.said(store, answer, longest).map(Ok)
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -250,6 +267,27 @@ impl Calls {
                 pointer as u32
             ))
         })
+    }
+
+    /// The verdict that an answer is, or means.
+    #[inline]
+    fn said(&self, store: &Store<HostSide>, answer: i64, longest: u64) -> wasmtime::Result<Vec<u8>> {
+        let answer = self.take(store, answer, longest)?;
+        if self.is_rego { super::rego::verdict(&answer) } else { Ok(answer) }
+    }
+
+    /// What a module of OPA's tells of itself.
+    pub(super) async fn told(
+        &self,
+        store: &mut Store<HostSide>,
+        running: Running,
+        export: &str,
+    ) -> wasmtime::Result<Vec<u8>> {
+        /// A module can have a thousand entry points.
+        const LONGEST: u64 = 1 << 20;
+        let tells = self.instance.get_typed_func::<(), i64>(&mut *store, export)?;
+        let answer = call(running, store, &tells, ()).await?;
+        self.take(store, answer, LONGEST)
     }
 
     /// Copies out what an answer of `pointer << 32 | length` names, checked against the memory as it is now.

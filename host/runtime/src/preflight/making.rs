@@ -9,6 +9,7 @@
 //! Whatever cannot be done is left out, and the reason is kept for whoever asks: without a snapshot a policy is configured
 //! at each start; without a layout its instances are not kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::engine::Code;
 use crate::inspect::{Abi, Inspection, validate};
 use crate::instance::{Asked, Deadline, Question, Run, Template, Waiting};
 use crate::manifest::Manifest;
+use crate::rego;
 use crate::request::{Request, RequestLimits};
 use crate::restore::{self, Kept, Layout, pages_of};
 use crate::rewrite::restorable;
@@ -91,6 +93,9 @@ impl Order<'_> {
         let module = shelf.code(&self.facts.digest, wasm).map_err(Fault::Compile)?;
         let plain = self.template(&module, Some(self.config)).map_err(Fault::Policy)?;
         plain.rehearse().await.map_err(|failure| Fault::Policy(format!("cannot be started: {failure}")))?;
+        if self.facts.abi == Abi::Rego {
+            self.asks_for_what_there_is(&plain).await.map_err(Fault::Policy)?;
+        }
         let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
         let snapshot = match instrumented {
@@ -112,6 +117,28 @@ impl Order<'_> {
         Ok(Finished { template, layout, note, blank: Some(Blank(module)) })
     }
 
+    /// Whether a module of OPA's can do with what this host has: one entry point, and no built-in function of its host's.
+    async fn asks_for_what_there_is(&self, plain: &Template) -> Result<(), String> {
+        /// A module can ask for a hundred.
+        const EXAMPLES: usize = 20;
+        let quoted = |names: &BTreeMap<String, i64>| {
+            names.keys().take(EXAMPLES).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        let entry_points = plain.told(rego::ENTRY_POINTS).await?;
+        if entry_points.len() != 1 {
+            let names = quoted(&entry_points);
+            return Err(format!(
+                "has {} entry points ({names}), and a policy is asked for one: build it with one `-e`",
+                entry_points.len()
+            ));
+        }
+        let builtins = plain.told(rego::BUILTINS).await?;
+        match builtins.is_empty() {
+            true => Ok(()),
+            false => Err(format!("needs built-in functions that this host does not have: {}", quoted(&builtins))),
+        }
+    }
+
     /// The same policy, starting as it is when it is configured and trained.
     async fn snapshot(
         &self,
@@ -123,7 +150,7 @@ impl Order<'_> {
     ) -> Result<(Template, Option<Layout>, Note), Fault> {
         let (snapshot, untrained) = self.trained(plain, instrumented, samples).await.map_err(Fault::Snapshot)?;
         let restorable = match self.facts.abi {
-            Abi::Core => restorable(&snapshot),
+            Abi::Core | Abi::Rego => restorable(&snapshot),
             Abi::Component => Err("a component does not show its memory".to_owned()),
         };
         let (wasm, unrestorable) = match restorable {

@@ -1,0 +1,104 @@
+//! Modules as `opa build -t wasm` makes them, by hand: their memory is imported, their text ends with a zero. What real ones answer
+//! is tried where `opa` is installed, by the tests of the command.
+
+use weir::{Effect, FailureKind};
+
+use crate::harness::{asked, host, module, request};
+
+const SET: &str = "set = \"test\"\n[policies.p]\nmodule = \"p.wasm\"\ncheckpoints = [\"test\"]\n";
+
+/// A module of OPA's whose result is the text at 4096, and whose `opa_eval` does `work` before.
+fn opa(result: &str, entry_points: &str, builtins: &str, work: &str) -> Vec<u8> {
+    let text = |text: &str| text.replace('"', "\\22") + "\\00";
+    module(&format!(
+        r#"(import "env" "memory" (memory 2))
+           (import "env" "opa_abort" (func $abort (param i32)))
+           (import "env" "opa_builtin0" (func $builtin (param i32 i32) (result i32)))
+           (global $heap (mut i32) (i32.const 65536))
+           (global (export "opa_wasm_abi_version") i32 (i32.const 1))
+           (data (i32.const 1024) "{}")
+           (data (i32.const 2048) "{}")
+           (data (i32.const 3072) "no more\00")
+           (data (i32.const 4096) "{}")
+           (func (export "opa_malloc") (param $length i32) (result i32)
+             (global.get $heap)
+             (global.set $heap (i32.add (global.get $heap) (local.get $length))))
+           (func (export "opa_heap_ptr_get") (result i32) (global.get $heap))
+           (func (export "opa_heap_ptr_set") (param i32) (global.set $heap (local.get 0)))
+           (func (export "opa_json_parse") (param i32 i32) (result i32) (local.get 0))
+           (func (export "opa_json_dump") (param i32) (result i32) (local.get 0))
+           (func (export "builtins") (result i32) (i32.const 2048))
+           (func (export "entrypoints") (result i32) (i32.const 1024))
+           (func (export "opa_eval") (param $reserved i32) (param $entry i32) (param $data i32) (param $input i32)
+             (param $length i32) (param $heap i32) (param $format i32) (result i32)
+             {work}
+             (i32.const 4096))"#,
+        text(entry_points),
+        text(builtins),
+        text(result),
+    ))
+}
+
+fn policy(result: &str, work: &str) -> Vec<u8> {
+    opa(result, r#"{"policy/main":0}"#, "{}", work)
+}
+
+#[test]
+fn a_document_is_a_verdict_in_kept_and_in_fresh_instances() {
+    for (result, effect) in [
+        (r#"[{"result":true}]"#, Effect::Allow),
+        (r#"[{"result":false}]"#, Effect::Deny),
+        ("[]", Effect::Deny),
+        (r#"[{"result":{"allow":true,"deny":["no"]}}]"#, Effect::Deny),
+        (r#"[{"result":{"effect":"review"}}]"#, Effect::Review),
+    ] {
+        for isolation in ["restore", "fresh", "reuse"] {
+            let set = format!("{SET}isolation = \"{isolation}\"\n");
+            // Something is written each time, so that there is something to put back.
+            let work = "(i32.store (i32.const 70000) (local.get $input))";
+            let host = host(&set, &[("p.wasm", policy(result, work))]).unwrap_or_else(|report| panic!("{report}"));
+            let [first, second] = [(); 2].map(|()| host.evaluate_blocking(request()));
+            assert_eq!(first.effect(), effect, "{result}: {first:?}");
+            assert_eq!(first.policies()[0].fuel, second.policies()[0].fuel, "{result} in {isolation}");
+            assert_eq!(host.generation().plan().policies[0].isolation.as_str(), isolation);
+        }
+    }
+}
+
+#[test]
+fn the_request_is_the_input_where_the_heap_begins() {
+    // Its first bytes, and the place it says it has.
+    let work = r#"(i32.store8 (i32.const 4109) (i32.load8_u (local.get $input)))
+                  (if (i32.ne (global.get $heap) (i32.add (local.get $input) (local.get $length))) (then unreachable))
+                  (if (i32.ne (global.get $heap) (local.get $heap)) (then unreachable))"#;
+    let result = r#"[{"result":["x first byte"]}]"#;
+    let host = host(SET, &[("p.wasm", policy(result, work))]).unwrap();
+    for _ in 0..3 {
+        let decision = host.evaluate_blocking(asked(r#"{"checkpoint":"test","payload":1}"#));
+        assert_eq!(decision.findings()[0].finding.message, "{ first byte", "{decision:?}");
+    }
+}
+
+#[test]
+fn an_abort_is_the_policys_own_error() {
+    let host = host(SET, &[("p.wasm", policy("[]", "(call $abort (i32.const 3072))"))]).unwrap();
+    let decision = host.evaluate_blocking(request());
+    let failure = decision.policies()[0].outcome.as_ref().unwrap_err();
+    assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::GuestError, "no more"));
+}
+
+#[test]
+fn what_is_not_to_be_had_is_told_while_a_set_is_loaded() {
+    for (entry_points, builtins, says) in [
+        (r#"{"a":0,"b":1}"#, "{}", "has 2 entry points (`a`, `b`)"),
+        ("{}", "{}", "has 0 entry points"),
+        (r#"{"a":0}"#, r#"{"http.send":7}"#, "needs built-in functions that this host does not have: `http.send`"),
+        ("nothing", "{}", "tells no names and numbers"),
+    ] {
+        let report = host(SET, &[("p.wasm", opa("[]", entry_points, builtins, ""))]).map(|_| ()).unwrap_err();
+        assert!(report.to_string().contains(says), "{says}: {report}");
+    }
+    let no_module = module(r#"(import "env" "memory" (memory 1)) (func (export "opa_eval"))"#);
+    let report = host(SET, &[("p.wasm", no_module)]).map(|_| ()).unwrap_err().to_string();
+    assert!(report.contains("a module of OPA's exports `opa_malloc`"), "{report}");
+}
