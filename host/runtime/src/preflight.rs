@@ -20,7 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::making::{Finished, Order};
 use self::shelf::Shelf;
@@ -35,6 +35,7 @@ use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
 use crate::pool::{Keeper, Pool};
 use crate::rego;
+use crate::rego::bundle::{self, Unpacked};
 use crate::report::{LoadError, Report};
 use crate::restore::PAGE;
 use crate::select::Scope;
@@ -48,32 +49,47 @@ use crate::wasi;
 ///
 /// # Errors
 /// What keeps it from being a module this host would compile.
-pub fn inspect(wasm: &[u8]) -> Result<Inspection, Vec<String>> {
-    let mut inspection = survey(wasm, Digest::of(wasm), Trust::Nobody)?;
-    let adapted = looked_at(wasm, inspection.digest, Trust::Validated)?;
+pub fn inspect(file: &[u8]) -> Result<Inspection, Vec<String>> {
+    let unpacked = bundle::is_one(file).then(|| bundle::unpacked(file)).transpose().map_err(|why| vec![why])?;
+    let wasm = unpacked.as_ref().map_or(file, |bundle| &bundle.wasm);
+    let mut inspection = survey(wasm, Digest::of(file), Trust::Nobody)?;
+    let adapted = module(wasm, inspection.digest, Trust::Validated)?;
     let problems = abi::check(&adapted.facts, |_| true);
+    inspection.memory_bytes = adapted.facts.memory_bytes;
     inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
     inspection.plain = instrument(adapted.wasm.as_deref().unwrap_or(wasm), &adapted.facts).err();
     Ok(inspection)
 }
 
-/// A module as it will be compiled: with the stand-in for WASI where it asks for it.
-fn looked_at(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
+/// A module as it will be compiled: out of its bundle, with the stand-in for WASI where it asks for it.
+fn looked_at(file: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
+    if !bundle::is_one(file) {
+        return module(file, digest, trust);
+    }
+    let Unpacked { wasm, data } = bundle::unpacked(file).map_err(|why| vec![why])?;
+    match module(&wasm, digest, trust)? {
+        looked if looked.facts.abi == Abi::Rego => Ok(Looked { data, ..looked }),
+        _ => Err(vec!["the `policy.wasm` of the bundle is no module of `opa build -t wasm`".to_owned()]),
+    }
+}
+
+fn module(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
+    let data = Map::new();
     let (facts, validated) = (survey(wasm, digest, trust)?, trust == Trust::Nobody);
     if facts.abi == Abi::Rego {
         let adapted = rego::adapted(wasm).map_err(|why| vec![why])?;
         let facts = survey(&adapted, digest, trust)?;
-        return Ok(Looked { facts, validated, wasm: Some(adapted.into()) });
+        return Ok(Looked { facts, validated, wasm: Some(adapted.into()), data });
     }
     if !facts.imports.iter().any(|import| wasi::is_of(&import.name)) {
-        return Ok(Looked { facts, validated, wasm: None });
+        return Ok(Looked { facts, validated, wasm: None, data });
     }
     match wasi::adapted(wasm) {
         Some(adapted) => {
-            Ok(Looked { facts: survey(&adapted, digest, trust)?, validated, wasm: Some(adapted.into()) })
+            Ok(Looked { facts: survey(&adapted, digest, trust)?, validated, wasm: Some(adapted.into()), data })
         }
         // Why not is told with all else that is wrong with its imports.
-        None => Ok(Looked { facts, validated, wasm: None }),
+        None => Ok(Looked { facts, validated, wasm: None, data }),
     }
 }
 
@@ -161,8 +177,10 @@ struct Looked {
     facts: Inspection,
     /// Whether it was validated now, rather than by whoever compiled it.
     validated: bool,
-    /// With the stand-in for WASI in it; none where the module is compiled as it is.
+    /// As it was adapted to the ABI it is run under; none where the module is compiled as it is.
     wasm: Option<Arc<[u8]>>,
+    /// The data of its bundle.
+    data: Map<String, Value>,
 }
 
 /// What a policy is made of: equal ingredients, equal policies.
@@ -200,13 +218,13 @@ impl<'a> Workbench<'a> {
 
     async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
         let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
-        let Looked { facts, validated, wasm } = self.modules[binding.module.as_str()]
+        let Looked { facts, validated, wasm, data } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
         let (facts, validated, adapted) = (facts.clone(), *validated, wasm.clone());
         let manifest = facts.manifest.clone().unwrap_or_default();
         checks::check(self.bundle, binding, &facts, &manifest)?;
-        let config = canonical_json(&binding.config);
+        let config = with_data(data, &binding.config).map_err(|why| Report::from(refused(why)))?;
         let digest = Digest::of(config.as_bytes());
         let bytes = &self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes").bytes;
         let wasm = adapted.as_deref().unwrap_or(bytes);
@@ -269,6 +287,20 @@ impl<'a> Workbench<'a> {
         self.made.insert(ingredients, Arc::clone(&variant));
         Ok(variant)
     }
+}
+
+/// What a policy is configured by: its configuration, and for one of OPA's the data of its bundle in the same document.
+fn with_data(data: &Map<String, Value>, config: &Value) -> Result<String, String> {
+    let Some(config_members) = config.as_object().filter(|_| !data.is_empty()) else {
+        return Ok(canonical_json(config));
+    };
+    let mut document = data.clone();
+    for (name, value) in config_members {
+        if document.insert(name.clone(), value.clone()).is_some() {
+            return Err(format!("`{name}` of its configuration is in the data of its bundle already"));
+        }
+    }
+    Ok(canonical_json(&Value::Object(document)))
 }
 
 impl Policy {

@@ -11,6 +11,8 @@
 //!
 //! The ABI of those modules: "WebAssembly" in OPA's documentation, versions 1.2 and later.
 
+pub(crate) mod bundle;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
