@@ -34,12 +34,16 @@ pub(crate) enum Language {
     Typescript,
     /// Python, in CPython.
     Python,
+    /// Rego, compiled by OPA.
+    Rego,
 }
 
 /// The manifest beside a policy in a language whose toolchain cannot put one in.
 const MANIFEST: &str = "manifest.json";
 /// Where a build puts its module, from the policy's folder.
 const MODULE: &str = "build/policy.wasm";
+/// Where a build of Rego puts its bundle.
+const BUNDLE: &str = "build/bundle.tar.gz";
 
 const ZIG: Tool = Tool {
     name: "zig",
@@ -88,6 +92,13 @@ const COMPONENTIZE_PY: Tool = Tool {
     install: "`python3 -m pip install componentize-py==0.25.1`",
 };
 
+const OPA: Tool = Tool {
+    name: "opa",
+    ways: &[&["opa"]],
+    probe: "version",
+    install: "https://www.openpolicyagent.org/docs/#1-download-opa, or `go install github.com/open-policy-agent/opa@v1.22.2`",
+};
+
 impl Language {
     /// The language of a folder, by the file that every policy in it has.
     pub(crate) fn of(folder: &Path) -> Result<Language, Failed> {
@@ -111,6 +122,7 @@ impl Language {
             Language::Javascript => "JavaScript",
             Language::Typescript => "TypeScript",
             Language::Python => "Python",
+            Language::Rego => "Rego",
         }
     }
 
@@ -124,6 +136,7 @@ impl Language {
             Language::Javascript => "policy.js",
             Language::Typescript => "policy.mts",
             Language::Python => "policy.py",
+            Language::Rego => "policy.rego",
         }
     }
 
@@ -133,6 +146,11 @@ impl Language {
             Language::Assemblyscript | Language::Javascript | Language::Typescript => Some("npm install"),
             _ => None,
         }
+    }
+
+    /// What a build of it makes, from the policy's folder.
+    pub(crate) fn module(self) -> &'static str {
+        if self == Language::Rego { BUNDLE } else { MODULE }
     }
 
     /// The files of a new policy of this name: path and content.
@@ -156,6 +174,7 @@ impl Language {
             Language::Javascript => javascript(folder, "sdk/component.js")?,
             Language::Typescript => typescript(folder)?,
             Language::Python => python(folder)?,
+            Language::Rego => return rego(folder),
         }
         finish(folder, &module)?;
         Ok(module)
@@ -249,6 +268,15 @@ fn python(folder: &Path) -> Result<(), Failed> {
     componentize.args(["-q", "-d", "sdk/policy.wit", "-w", world, "componentize", "-p", ".", "sdk.component"]);
     componentize.args(["-o", MODULE]);
     compile(&mut componentize).map(drop)
+}
+
+/// A bundle is what a host takes; it has its data in it.
+fn rego(folder: &Path) -> Result<PathBuf, Failed> {
+    let mut opa = OPA.find(folder)?;
+    // What was built before, and test cases, are no data.
+    opa.args(["build", "-t", "wasm", "--ignore", "build", "--ignore", "cases.toml", "-o", BUNDLE, "."]);
+    compile(&mut opa)?;
+    Ok(folder.join(BUNDLE))
 }
 
 /// The capabilities that the manifest beside a policy asks for.

@@ -54,6 +54,6 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
         say(&format!("  (cd {shown} && {setup})      brings its toolchain, unless that is installed already"));
     }
     say(&format!("  weir test {shown}      builds it and tries the cases in cases.toml"));
-    say(&format!("  weir run {shown}/build/policy.wasm request.json"));
+    say(&format!("  weir run {shown}/{} request.json", lang.module()));
     Ok(Exit::Done)
 }

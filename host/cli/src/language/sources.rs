@@ -119,6 +119,12 @@ const PYTHON: &[File] = &[
     (".gitignore", "/build\n__pycache__\n"),
 ];
 
+const REGO: &[File] = &[
+    ("policy.rego", sdk!("rego/template/policy.rego")),
+    ("cases.toml", sdk!("rego/template/cases.toml")),
+    (".gitignore", "/build\n"),
+];
+
 pub(super) fn of(language: Language) -> &'static [File] {
     match language {
         Language::Rust => RUST,
@@ -129,5 +135,6 @@ pub(super) fn of(language: Language) -> &'static [File] {
         Language::Javascript => JAVASCRIPT,
         Language::Typescript => TYPESCRIPT,
         Language::Python => PYTHON,
+        Language::Rego => REGO,
     }
 }

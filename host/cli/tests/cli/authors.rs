@@ -251,7 +251,7 @@ fn what_cannot_be_made_or_built_says_what_to_do() {
         (
             "build set",
             2,
-            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript), `policy.js` (JavaScript), `policy.mts` (TypeScript), `policy.py` (Python)",
+            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript), `policy.js` (JavaScript), `policy.mts` (TypeScript), `policy.py` (Python), `policy.rego` (Rego)",
         ),
         ("test nowhere", 2, "holds no policy"),
     ] {
