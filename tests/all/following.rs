@@ -265,7 +265,7 @@ fn row_42_what_is_no_plain_file_of_the_folder_is_refused() {
         }),
         ("not a regular file", &pipe),
         ("not a regular file", &|| fs::create_dir(place.path("p.wasm")).unwrap()),
-        ("larger than 8388608 bytes", &giant),
+        ("larger than 33554432 bytes", &giant),
         ("leads out of the folder", &|| symlink("/dev/zero", place.path("p.wasm")).unwrap()),
     ];
     for (number, (says, make)) in (2..).zip(cases) {

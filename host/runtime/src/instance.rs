@@ -195,7 +195,9 @@ impl Template {
             Ok(guest) => guest,
             Err(run) => return (run, None),
         };
+        // The time that starting took counts, the fuel that configuring took does not.
         guest.store.data_mut().begin(deadline.limit, account, moment);
+        guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         let longest = self.limits.output_bytes;
         let said = match self.running {
             Running::Inline => guest.judge(given, longest, |_| true),
@@ -288,8 +290,6 @@ impl Template {
         {
             return Err(self.ended(Err(error), &mut guest));
         }
-        guest.store.data_mut().begin(deadline.limit, None, Moment::default());
-        guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         Ok(guest)
     }
 
