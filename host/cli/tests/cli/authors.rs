@@ -28,6 +28,12 @@ const LANGUAGES: [(&str, &[&str]); 9] = [
 /// Rust's template, built as a component.
 const RUST_COMPONENT: &str = "rust-component";
 
+/// What these tests compile takes minutes of processor time. They leave it to others, whose tests look at the clock: this thread,
+/// and what it starts, runs where nobody else wants to.
+fn gently() {
+    rustix::process::nice(19).expect("a thread may become less urgent");
+}
+
 /// The languages whose toolchains are there.
 fn languages() -> Vec<&'static str> {
     let there =
@@ -61,6 +67,7 @@ fn make(place: &Place, language: &str) {
 
 /// Every language's template, built and tried once for all tests, with the modules.
 fn built() -> &'static (Place, BTreeMap<&'static str, Vec<u8>>) {
+    gently();
     static BUILT: OnceLock<(Place, BTreeMap<&'static str, Vec<u8>>)> = OnceLock::new();
     BUILT.get_or_init(|| {
         let place = Place::new();
@@ -177,6 +184,7 @@ fn what_a_component_asks_of_wasi_follows_from_the_request() {
     if !languages().contains(&"python") {
         return;
     }
+    gently();
     let place = Place::new();
     make(&place, "python");
     place.write("words-python/policy.py", POLICY);
