@@ -18,7 +18,7 @@ use crate::state::{Account, Taken};
 use crate::text::one_line;
 use crate::verdict::{Failure, FailureKind};
 
-pub(crate) use self::interfaces::{LARGEST_LIFTED, LOG, STATE, link as link_component};
+pub(crate) use self::interfaces::{LARGEST_LIFTED, LOG, STATE, largest_answer, link as link_component};
 pub(crate) use self::wasi::Moment;
 use self::wasi::World;
 

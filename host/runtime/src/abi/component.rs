@@ -7,13 +7,14 @@
 mod types;
 
 use std::collections::BTreeSet;
+use std::io;
 
 use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Linker};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
 use self::types::{Given, Request, Verdict};
-use super::{Problem, bad_output, not_granted, refused_config, too_long};
-use crate::engine::Running;
+use super::{Problem, bad_output, not_granted, refused_config};
+use crate::engine::{Running, TABLE_ELEMENTS};
 use crate::hostcalls::{self, HostSide, preview2};
 use crate::inspect::{Inspection, Item};
 use crate::set::Grant;
@@ -97,18 +98,27 @@ impl Linked {
     /// Instantiates the component and all modules in it.
     pub(super) async fn start(&self, store: &mut Store<HostSide>, running: Running) -> wasmtime::Result<Calls> {
         store.set_hostcall_fuel(hostcalls::LARGEST_LIFTED);
+        store.set_max_component_handles(TABLE_ELEMENTS);
         let instance = match running {
-            Running::Inline => self.pre.instantiate(&mut *store)?,
-            Running::Fiber => self.pre.instantiate_async(&mut *store).await?,
+            Running::Inline => self.pre.instantiate(&mut *store),
+            Running::Fiber => self.pre.instantiate_async(&mut *store).await,
         };
+        let instance = instance.map_err(|error| match error.is::<WasmBacktrace>() {
+            true => crossing(error, || bad_output("too much at once")),
+            // It was not the guest's code that could not go on.
+            false => error,
+        })?;
         let mut function = |index| {
             let found = instance.get_func(&mut *store, index);
-            found.ok_or_else(|| wasmtime::Error::msg(format!("`{JUDGE}` holds what is no function")))
+            found.ok_or_else(|| bad_output(&format!("`{JUDGE}` holds what is no function")))
         };
         let calls = Calls { configure: function(&self.configure)?, evaluate: function(&self.evaluate)?, instance };
         // What is not of its type is told while the set is loaded, since everything is started then.
-        calls.configure.typed::<(&str,), (Result<(), String>,)>(&*store)?;
-        calls.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
+        let of_type = |name: &str, error| bad_output(&format!("`{name}` of `{JUDGE}` is not of its type: {error:#}"));
+        let configure = calls.configure.typed::<(&str,), (Result<(), String>,)>(&*store);
+        configure.map_err(|error: wasmtime::Error| of_type(CONFIGURE, error))?;
+        let evaluate = calls.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store);
+        evaluate.map_err(|error| of_type(EVALUATE, error))?;
         Ok(calls)
     }
 }
@@ -133,7 +143,9 @@ impl Calls {
             Running::Inline => configure.call(&mut *store, (config,)),
             Running::Fiber => configure.call_async(&mut *store, (config,)).await,
         };
-        said.map_err(crossing)?.0.map_err(|why| refused_config(&why))
+        let too_long = || bad_output("a reason of millions of bytes");
+        let (said,) = said.map_err(|error| crossing(error, too_long))?;
+        said.map_err(|why| refused_config(&why))
     }
 
     /// Asks for a verdict on the calling stack; the answer is its JSON.
@@ -145,8 +157,8 @@ impl Calls {
     ) -> wasmtime::Result<Vec<u8>> {
         let evaluate = self.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
         let given = Given::parse(request).map_err(|why| bad_output(&why))?;
-        let (said,) = evaluate.call(&mut *store, (given.request(),)).map_err(crossing)?;
-        answer(said, longest)
+        store.set_hostcall_fuel(hostcalls::largest_answer(longest));
+        answer(evaluate.call(&mut *store, (given.request(),)), longest)
     }
 
     /// As [`Calls::judge`], on a stack of its own.
@@ -158,33 +170,72 @@ impl Calls {
     ) -> wasmtime::Result<Vec<u8>> {
         let evaluate = self.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
         let given = Given::parse(request).map_err(|why| bad_output(&why))?;
-        let (said,) = evaluate.call_async(&mut *store, (given.request(),)).await.map_err(crossing)?;
-        answer(said, longest)
+        store.set_hostcall_fuel(hostcalls::largest_answer(longest));
+        answer(evaluate.call_async(&mut *store, (given.request(),)).await, longest)
     }
 }
 
-/// The JSON of what a guest said.
-fn answer(said: Result<Verdict, String>, longest: u64) -> wasmtime::Result<Vec<u8>> {
-    let json = match said {
-        Ok(verdict) => verdict.json(),
-        Err(why) => serde_json::to_vec(&serde_json::json!({ "error": why })).expect("text always serialises"),
+/// The JSON of what a guest said. It can be many times as long as what the guest wrote, so it is bounded as it grows.
+fn answer(said: wasmtime::Result<(Result<Verdict, String>,)>, longest: u64) -> wasmtime::Result<Vec<u8>> {
+    #[derive(serde::Serialize)]
+    struct Refusal {
+        error: String,
+    }
+    let too_long = || bad_output(&format!("an answer of more than {longest} bytes, the limit (limit `output`)"));
+    let (said,) = said.map_err(|error| crossing(error, too_long))?;
+    let mut json = Bounded { bytes: Vec::new(), longest };
+    let written = match said {
+        Ok(verdict) => serde_json::to_writer(&mut json, &verdict),
+        Err(error) => serde_json::to_writer(&mut json, &Refusal { error }),
     };
-    match json.len() as u64 {
-        length if length > longest => Err(bad_output(&too_long(length, longest))),
-        _ => Ok(json),
+    written.map(|()| json.bytes).map_err(|_| too_long())
+}
+
+/// Bytes up to a number of them.
+struct Bounded {
+    bytes: Vec<u8>,
+    longest: u64,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if (self.bytes.len() + bytes.len()) as u64 > self.longest {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// An error that is neither a trap nor the host's own word: what crossed between guest and host broke the canonical ABI, be it
 /// an answer, or what the guest gave a function of the host.
-fn crossing(error: wasmtime::Error) -> wasmtime::Error {
+/// `too_long` is said of an answer that is more than the host takes.
+fn crossing(error: wasmtime::Error, too_long: impl Fn() -> wasmtime::Error) -> wasmtime::Error {
+    /// How the engine says that a call carries too much, and that a table of handles is full; neither has a type.
+    const EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+    const FULL: &str = "store handle limit exceeded";
     if error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<Failure>().is_some() {
         return error;
     }
     let why = error.chain().map(ToString::to_string).filter(|why| !why.starts_with("error while executing")).last();
     let why = why.unwrap_or_default();
-    match error.downcast_ref::<WasmBacktrace>() {
-        Some(_) => wasmtime::Error::new(Failure::new(FailureKind::RefusedHostCall, why)),
-        None => bad_output(&why),
+    if why.ends_with(FULL) {
+        let why = format!("limit {TABLE_ELEMENTS} resources");
+        return wasmtime::Error::new(Failure::new(FailureKind::Memory, why));
     }
+    let (is_call, is_too_long) = (error.is::<WasmBacktrace>(), why.ends_with(EXHAUSTED));
+    match (is_call, is_too_long) {
+        (true, true) => refused_call("more than the host takes in one call"),
+        (true, false) => refused_call(&why),
+        (false, true) => too_long(),
+        (false, false) => bad_output(&why),
+    }
+}
+
+fn refused_call(why: &str) -> wasmtime::Error {
+    wasmtime::Error::new(Failure::new(FailureKind::RefusedHostCall, why))
 }

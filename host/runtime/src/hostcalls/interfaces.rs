@@ -14,9 +14,16 @@ use crate::state::{Amount, Answer, StateError, WindowKind};
 pub(crate) const LOG: &str = "weir:policy/log@1.0.0";
 /// The interface of the capability `state`.
 pub(crate) const STATE: &str = "weir:policy/state@1.0.0";
-/// Most bytes that one call of a component may carry to the host, arguments and answers alike: more than the largest `output`
-/// that a set can allow takes once its fields have sizes of their own.
-pub(crate) const LARGEST_LIFTED: usize = 64 << 20;
+/// Bytes that one call of a component may carry to the host, whatever its limits: more than what libraries of languages print
+/// at once takes in values of the engine.
+pub(crate) const LARGEST_LIFTED: usize = 4 << 20;
+
+/// Bytes that an answer may take in the host so that its JSON has at most `output`: the least there is in JSON are texts of a
+/// letter, which take four bytes there and 25 here.
+pub(crate) fn largest_answer(output: u64) -> usize {
+    let bytes = usize::try_from(output.saturating_mul(8)).unwrap_or(usize::MAX);
+    bytes.max(LARGEST_LIFTED)
+}
 
 type Cx<'a> = StoreContextMut<'a, HostSide>;
 

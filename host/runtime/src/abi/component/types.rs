@@ -210,12 +210,6 @@ pub(super) struct Verdict {
     obligations: Vec<Obligation>,
 }
 
-impl Verdict {
-    pub(super) fn json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("text and numbers always serialise")
-    }
-}
-
 #[derive(ComponentType, Lift, Serialize, Clone, Copy)]
 #[component(enum)]
 #[serde(rename_all = "snake_case")]
@@ -338,7 +332,7 @@ mod tests {
             scores: Vec::new(),
             obligations: Vec::new(),
         };
-        assert_eq!(verdict.json(), br#"{"effect":"allow"}"#);
+        assert_eq!(serde_json::to_vec(&verdict).unwrap(), br#"{"effect":"allow"}"#);
         verdict.scores = vec![Score { name: "a".to_owned(), value: 0.5 }];
         verdict.findings = vec![Finding {
             code: "c".to_owned(),
@@ -351,7 +345,7 @@ mod tests {
             threshold: Some("wire".to_owned()),
             because: Vec::new(),
         }];
-        let json: serde_json::Value = serde_json::from_slice(&verdict.json()).unwrap();
+        let json = serde_json::to_value(&verdict).unwrap();
         assert_eq!(json["scores"]["a"], 0.5);
         assert_eq!(
             (&json["findings"][0]["measured"], &json["findings"][0]["threshold"]),
