@@ -161,7 +161,11 @@ impl HostSide {
 
 impl ResourceLimiter for HostSide {
     /// The limit is for all memories of an instance together: a component can have several.
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // What a memory may not have by its own word is not counted, and not for want of a limit.
+        if maximum.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
         let together = self.memory_in_use.saturating_add(desired.saturating_sub(current));
         let granted = together <= self.memory_bytes;
         match granted {

@@ -359,6 +359,8 @@ impl Template {
             // An uncaught exception, as its language tells it.
             Some(_) if let Some(said) = host.world.said() => Failure::new(FailureKind::GuestError, said),
             Some(trap) => Failure::new(FailureKind::Trap, trapped(*trap, error)),
+            // One of a component's memories that is too large beside the others.
+            None if let Some(limit) = &host.growth_refused => Failure::new(FailureKind::Memory, limit),
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }
     }
