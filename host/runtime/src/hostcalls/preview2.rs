@@ -8,6 +8,8 @@
 //! files, sockets   can be imported, since such toolchains import them always, but not called: a refused host call, by name
 //! ```
 
+mod given;
+
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Linker, ResourceDynamic, ResourceType, Val};
 use wasmtime::{StoreContextMut, Trap};
@@ -51,8 +53,9 @@ pub(crate) fn link(linker: &mut Linker<HostSide>, component: &Component) -> wasm
                 ComponentItem::Resource(_) => {
                     instance.resource(name, ResourceType::host_dynamic(kind(name)), |_, _| Ok(()))?;
                 }
-                ComponentItem::ComponentFunc(_) => {
+                ComponentItem::ComponentFunc(function) => {
                     let name_of = format!("{short}.{name}");
+                    given::check(&function).map_err(|why| wasmtime::Error::msg(format!("`{name_of}` {why}")))?;
                     instance.func_new(name, move |cx, _: ComponentFunc, given, said| {
                         call(cx, &name_of, answer(&name_of), given, said)
                     })?;
@@ -71,8 +74,7 @@ fn kind(resource: &str) -> u32 {
 }
 
 fn call(mut cx: Cx<'_>, name: &str, answer: Option<Answer>, given: &[Val], said: &mut [Val]) -> wasmtime::Result<()> {
-    let bytes = given.iter().map(|value| if let Val::List(items) = value { items.len() } else { 0 }).sum();
-    admit(&mut cx, bytes)?;
+    admit(&mut cx, given.iter().map(given::weight).sum())?;
     let Some(answer) = answer else {
         return Err(refused(&format!("`{name}`: a policy has no files, no sockets and no network")));
     };
