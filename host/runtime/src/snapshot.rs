@@ -3,8 +3,11 @@
 //! Module, [`instrument`], compile, start, configure, train, [`Instrumented::snapshot`], compile: what ran once while a
 //! set was loaded never runs again.
 
-use wasmtime::component::{Instance, Lift, WasmList};
-use wasmtime::{Store, Val};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmtime::component::{Instance, Lift, ResourceDynamic, WasmList};
+use wasmtime::{Store, Trap, Val};
 use wasmtime_wizer::{
     ComponentContext, ComponentInstanceState, InstanceState, ModuleContext, SnapshotVal, ValType, Wizer,
 };
@@ -14,7 +17,7 @@ use crate::hostcalls::HostSide;
 use crate::inspect::{Abi, Inspection, LARGEST_SNAPSHOT};
 
 /// How the exports begin that show what an instance has become.
-const RESERVED: &str = "__wizer_";
+const RESERVED: [&str; 2] = ["__wizer_", "wasmtime:wizer/"];
 
 /// Largest component that becomes a snapshot, in bytes. Larger ones bring the engine of a language along, which takes many
 /// seconds to be compiled once more, while its instances start from a snapshot of their own already.
@@ -37,8 +40,13 @@ enum Context<'a> {
 /// # Errors
 /// Why there can be no snapshot of it, in words for its author: it runs as it is.
 pub(crate) fn instrument<'a>(wasm: &'a [u8], facts: &Inspection) -> Result<Instrumented<'a>, String> {
-    if let Some(export) = facts.exports.iter().find(|export| export.name.starts_with(RESERVED)) {
-        return Err(format!("its export `{}` begins with `{RESERVED}`", export.name.escape_debug()));
+    for reserved in RESERVED {
+        if let Some(export) = facts.exports.iter().find(|export| export.name.starts_with(reserved)) {
+            return Err(format!("its export `{}` begins with `{reserved}`", export.name.escape_debug()));
+        }
+    }
+    if let Some(why) = &facts.plain {
+        return Err(why.clone());
     }
     let why = |error: wasmtime::Error| format!("{error:#}");
     match facts.abi {
@@ -50,7 +58,7 @@ pub(crate) fn instrument<'a>(wasm: &'a [u8], facts: &Inspection) -> Result<Instr
             Err(format!("it is larger than {} MiB", LARGEST_COMPONENT >> 20))
         }
         Abi::Component => {
-            let (context, wasm) = Wizer::new().instrument_component(wasm).map_err(why)?;
+            let (context, wasm) = contained(|| Wizer::new().instrument_component(wasm))?.map_err(why)?;
             Ok(Instrumented { context: Context::Component(context), wasm })
         }
     }
@@ -70,8 +78,17 @@ impl Instrumented<'_> {
                 // Reading it out is no evaluation of anybody's.
                 store.set_fuel(u64::MAX).expect("the engine meters fuel");
                 store.set_epoch_deadline(u64::from(u32::MAX));
-                let mut state = ComponentState { instance: calls.instance, store };
-                pollster::block_on(wizer.snapshot_component(context, &mut state))
+                store.set_hostcall_fuel(usize::MAX);
+                if holds_resources(store) {
+                    return Err("it holds on to resources once it is configured".to_owned());
+                }
+                let instance = calls.instance;
+                let mut state = ComponentState { store, instance, memories: HashMap::new(), unread: None };
+                let snapshot = contained(|| pollster::block_on(wizer.snapshot_component(context, &mut state)))?;
+                match state.unread {
+                    Some(why) => return Err(format!("its state cannot be read: {why}")),
+                    None => snapshot,
+                }
             }
         };
         let wasm = snapshot.map_err(|error| error.to_string())?;
@@ -103,27 +120,76 @@ impl InstanceState for State<'_> {
     }
 }
 
+/// Whether an instance has handles, whose table is the host's and in no snapshot.
+fn holds_resources(store: &mut Store<HostSide>) -> bool {
+    let most = store.max_component_handles();
+    store.set_max_component_handles(1);
+    // One can be made only where there is none.
+    let first = ResourceDynamic::new_own(0, 0).try_into_resource_any(&mut *store);
+    store.set_max_component_handles(most);
+    first.is_err()
+}
+
+/// What `wasmtime-wizer` says of a component. It was written for those of whoever runs it, and asserts what others need not
+/// keep: the known cases do not come here, and no other ends the thread that loads sets.
+fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| "it is made in a way that snapshots do not know".to_owned())
+}
+
 /// An instance of an instrumented component: it answers by functions, which were put in for it.
 struct ComponentState<'a> {
     store: &'a mut Store<HostSide>,
     instance: Instance,
+    /// By function: each is asked twice, and each time the memory has to grow by a page for the answer.
+    memories: HashMap<String, Vec<u8>>,
+    /// Why something could not be read: what is made without it is no snapshot.
+    unread: Option<String>,
 }
 
 impl ComponentState<'_> {
-    async fn call<R: Lift + Send + Sync + 'static>(&mut self, instance: &str, function: &str) -> R {
+    /// What a function answers, or nothing at all once one could not.
+    async fn call<R: Lift + Default + Send + Sync + 'static>(&mut self, instance: &str, function: &str) -> R {
+        match self.try_call::<R>(instance, function).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.unread.get_or_insert(format!("{:#}", error.root_cause()));
+                R::default()
+            }
+        }
+    }
+
+    async fn try_call<R: Lift + Send + Sync + 'static>(
+        &mut self,
+        instance: &str,
+        function: &str,
+    ) -> wasmtime::Result<R> {
         let export = self.instance.get_export_index(&mut *self.store, None, instance);
         let export = export.and_then(|of| self.instance.get_export_index(&mut *self.store, Some(&of), function));
-        let export = export.expect("instrumenting exports it");
-        let typed = self.instance.get_typed_func::<(), (R,)>(&mut *self.store, export);
-        let answer = typed.expect("of this type").call_async(&mut *self.store, ()).await;
-        answer.expect("it only reads").0
+        let export = export.ok_or_else(|| wasmtime::Error::msg("nothing shows it"))?;
+        let typed = self.instance.get_typed_func::<(), (R,)>(&mut *self.store, export)?;
+        Ok(typed.call_async(&mut *self.store, ()).await?.0)
+    }
+
+    async fn memory(&mut self, instance: &str, function: &str) -> wasmtime::Result<Vec<u8>> {
+        let list =
+            self.try_call::<WasmList<u8>>(instance, function).await.map_err(|error| match error.is::<Trap>() {
+                true => wasmtime::Error::msg("a memory cannot grow by the page that this takes"),
+                false => error,
+            })?;
+        Ok(list.as_le_slice(&*self.store).to_vec())
     }
 }
 
 impl ComponentInstanceState for ComponentState<'_> {
     async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
-        let list = self.call::<WasmList<u8>>(instance, func).await;
-        contents(list.as_le_slice(&*self.store));
+        if !self.memories.contains_key(func) {
+            let memory = self.memory(instance, func).await.unwrap_or_else(|error| {
+                self.unread.get_or_insert(error.root_cause().to_string());
+                Vec::new()
+            });
+            self.memories.insert(func.to_owned(), memory);
+        }
+        contents(&self.memories[func]);
     }
 
     async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {

@@ -1,6 +1,10 @@
 //! What a component is made of: its modules, and the interfaces it imports and exports.
 
+mod state;
+
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
+
+use self::state::State;
 
 use super::{Abi, Inspection, Item, MODULES, MOST_ITEMS, module};
 use crate::manifest::SECTION;
@@ -13,10 +17,14 @@ const DEEPEST: usize = 8;
 /// What a component is made of, what keeps it from being compiled, and the bytes of its manifest.
 pub(super) fn survey(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
     let mut survey = Survey { found: Inspection::of(Abi::Component), manifest: None, nested: Vec::new() };
+    let mut state = State::default();
     for payload in Parser::new(0).parse_all(wasm) {
-        survey.see(wasm, payload?)?;
+        let payload = payload?;
+        state.see(&payload);
+        survey.see(wasm, payload)?;
     }
     let Survey { mut found, manifest, .. } = survey;
+    found.plain = state.unreadable(found.modules);
     let (modules, functions) = (found.modules, found.functions);
     for (what, count, most) in [("modules", modules, MODULES), ("functions", functions, MOST_FUNCTIONS)] {
         if count > most {
