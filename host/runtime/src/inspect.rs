@@ -61,6 +61,7 @@ pub(crate) fn rules() -> impl Hash {
         LARGEST_POLICY,
         MOST_FUNCTIONS.into(),
         component::MOST_FUNCTIONS.into(),
+        component::MOST_STEPS,
         LARGEST_BODY as u64,
         MOST_LOCALS,
         MOST_DATA.into(),

@@ -1,10 +1,13 @@
 //! What a component is made of: its modules, and the interfaces it imports and exports.
 
 mod state;
+mod steps;
 
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
 
 use self::state::State;
+pub(super) use self::steps::MOST_STEPS;
+use self::steps::Steps;
 
 use super::{Abi, Inspection, Item, MODULES, MOST_ITEMS, module};
 use crate::manifest::SECTION;
@@ -16,17 +19,25 @@ const DEEPEST: usize = 8;
 
 /// What a component is made of, what keeps it from being compiled, and the bytes of its manifest.
 pub(super) fn survey(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
-    let mut survey = Survey { found: Inspection::of(Abi::Component), manifest: None, nested: Vec::new() };
-    let mut state = State::default();
+    let found = Inspection::of(Abi::Component);
+    let mut survey = Survey { found, manifest: None, nested: Vec::new(), imports: 0, exports: 0 };
+    let (mut state, mut steps) = (State::default(), Steps::default());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         state.see(&payload);
+        steps.see(&payload)?;
         survey.see(wasm, payload)?;
     }
-    let Survey { mut found, manifest, .. } = survey;
+    let Survey { mut found, manifest, imports, exports, .. } = survey;
     found.plain = state.unreadable(found.modules);
-    let (modules, functions) = (found.modules, found.functions);
-    for (what, count, most) in [("modules", modules, MODULES), ("functions", functions, MOST_FUNCTIONS)] {
+    found.problems.extend(steps.problem());
+    let counts = [
+        ("modules", found.modules, MODULES),
+        ("functions", found.functions, MOST_FUNCTIONS),
+        ("imports", imports, MOST_ITEMS),
+        ("exports", exports, MOST_ITEMS),
+    ];
+    for (what, count, most) in counts {
         if count > most {
             found.problems.push(format!("the component has {count} {what}, the most is {most}"));
         }
@@ -39,6 +50,9 @@ struct Survey<'a> {
     manifest: Option<&'a [u8]>,
     /// What is being read inside of the component, outermost first.
     nested: Vec<Encoding>,
+    /// Of the component as a whole, in as many sections as it likes.
+    imports: u32,
+    exports: u32,
 }
 
 impl<'a> Survey<'a> {
@@ -50,8 +64,11 @@ impl<'a> Survey<'a> {
                 // A range beyond the end is found by the parser, which comes there next.
                 self.module(wasm.get(unchecked_range).unwrap_or_default())?;
             }
-            Payload::ComponentSection { .. } => {
+            Payload::ComponentSection { unchecked_range, .. } => {
                 self.nested.push(Encoding::Component);
+                if unchecked_range.end > wasm.len() {
+                    self.problem("a component in it is cut off".to_owned());
+                }
                 if self.nested.len() > DEEPEST {
                     self.problem(format!("components are nested deeper than {DEEPEST}"));
                 }
@@ -59,8 +76,8 @@ impl<'a> Survey<'a> {
             Payload::End(_) => _ = self.nested.pop(),
             Payload::ComponentStartSection { .. } => self.found.has_start = true,
             Payload::ComponentImportSection(imports) if outermost => {
-                self.at_most("imports", imports.count());
-                for import in imports.into_iter().take(MOST_ITEMS as usize) {
+                self.imports = self.imports.saturating_add(imports.count());
+                for import in imports.into_iter().take(room(&self.found.imports)) {
                     let import = import?;
                     let of = match import.ty {
                         ComponentTypeRef::Instance(_) => "interface",
@@ -74,8 +91,8 @@ impl<'a> Survey<'a> {
                 }
             }
             Payload::ComponentExportSection(exports) if outermost => {
-                self.at_most("exports", exports.count());
-                for export in exports.into_iter().take(MOST_ITEMS as usize) {
+                self.exports = self.exports.saturating_add(exports.count());
+                for export in exports.into_iter().take(room(&self.found.exports)) {
                     let export = export?;
                     let of = match export.kind {
                         ComponentExternalKind::Instance => "interface",
@@ -111,12 +128,6 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    fn at_most(&mut self, what: &str, count: u32) {
-        if count > MOST_ITEMS {
-            self.problem(format!("the component has {count} {what}, the most is {MOST_ITEMS}"));
-        }
-    }
-
     /// A hostile component can break a bound everywhere: some examples are enough.
     fn problem(&mut self, problem: String) {
         const EXAMPLES: usize = 20;
@@ -124,4 +135,9 @@ impl<'a> Survey<'a> {
             self.found.problems.push(problem);
         }
     }
+}
+
+/// How many more of them are worth keeping.
+fn room(items: &[Item]) -> usize {
+    (MOST_ITEMS as usize).saturating_sub(items.len())
 }
