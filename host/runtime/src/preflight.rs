@@ -217,7 +217,7 @@ impl<'a> Workbench<'a> {
     }
 
     async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
-        let refused = |message: String| LoadError { policy: binding.name.clone(), message, help: None };
+        let refused = |message: String| LoadError { policy: binding.name.clone(), message: short(message), help: None };
         let Looked { facts, validated, wasm, data } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
@@ -301,6 +301,13 @@ fn with_data(data: &Map<String, Value>, config: &Value) -> Result<String, String
         }
     }
     Ok(canonical_json(&Value::Object(document)))
+}
+
+/// What the engine says repeats names of the module's, which have up to 100,000 bytes.
+fn short(mut message: String) -> String {
+    const LONGEST: usize = 2_048;
+    message.truncate(message.floor_char_boundary(LONGEST));
+    message
 }
 
 impl Policy {
