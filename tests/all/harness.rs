@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weir::{Decision, Recorder, Report, Request, Runtime, Source};
+use wit_component::StringEncoding;
 
 /// A core-ABI guest around an `evaluate` body: `memory` of one page, a bump allocator from 4096, `(data)` at 0.
 ///
@@ -49,6 +50,72 @@ pub(crate) fn allows_after(parts: &str, work: &str) -> Vec<u8> {
 
 /// The answer of a guest that leaves `(i64.const 18)`.
 pub(crate) const ALLOW: &str = r#"(data (i32.const 0) "{\22effect\22:\22allow\22}")"#;
+
+/// A component around an `evaluate` body, as [`guest`] is a module around its own: memory, allocator, a configuration that
+/// is taken. `body` sees `$request` and leaves the address of a `result<verdict, string>`: see [`OK`].
+pub(crate) fn component(parts: &str, body: &str) -> Vec<u8> {
+    component_of(POLICY, &judge(parts, REALLOC, OK, body))
+}
+
+/// A body that leaves the address of zeros, which are no error, or the verdict `allow`.
+pub(crate) const OK: &str = "(i32.const 64)";
+
+/// The fields of the module in [`component`], with these bodies of its functions.
+pub(crate) fn judge(parts: &str, realloc: &str, configure: &str, evaluate: &str) -> String {
+    format!(
+        r#"{parts}
+           (memory (export "memory") 1)
+           (global $next (mut i32) (i32.const 4096))
+           (func $realloc (export "cabi_realloc")
+             (param $old i32) (param $held i32) (param $align i32) (param $size i32) (result i32)
+             (local $at i32) {realloc})
+           (func $configure (export "weir:policy/judge@1.0.0#configure")
+             (param $config i32) (param $len i32) (result i32) {configure})
+           (func $evaluate (export "weir:policy/judge@1.0.0#evaluate") (param $request i32) (result i32) {evaluate})"#
+    )
+}
+
+/// A bump allocator that grows the memory where it has to.
+pub(crate) const REALLOC: &str = r#"
+    (local.set $at
+      (i32.and (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
+               (i32.sub (i32.const 0) (local.get $align))))
+    (global.set $next (i32.add (local.get $at) (local.get $size)))
+    (loop $more
+      (if (i32.gt_u (global.get $next) (i32.mul (memory.size) (i32.const 65536)))
+        (then (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable)) (br $more))))
+    (local.get $at)"#;
+
+/// The world of a policy; what a module does not import its component does not, either.
+pub(crate) const POLICY: &str = "package weir:test; world guest { include weir:policy/policy@1.0.0; }";
+
+/// A component of a module of these fields, in the world `guest` of a text that may name what `policy.wit` has.
+pub(crate) fn component_of(wit: &str, fields: &str) -> Vec<u8> {
+    component_in(StringEncoding::UTF8, wit, fields)
+}
+
+/// The same, of a language with another encoding of text.
+pub(crate) fn component_in(encoding: StringEncoding, wit: &str, fields: &str) -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::new();
+    resolve.push_str("policy.wit", include_str!("../../plugin-sdk/wit/policy.wit")).expect("our own WIT parses");
+    let package = resolve.push_str("test.wit", wit).unwrap_or_else(|error| panic!("{error:?}"));
+    component_for(&resolve, package, encoding, fields)
+}
+
+/// A component of a module of these fields, in the world `guest` of a package.
+pub(crate) fn component_for(
+    resolve: &wit_parser::Resolve,
+    package: wit_parser::PackageId,
+    encoding: StringEncoding,
+    fields: &str,
+) -> Vec<u8> {
+    let (world, mut core) = (resolve.packages[package].worlds["guest"], module(fields));
+    wit_component::embed_component_metadata(&mut core, resolve, world, encoding).expect("the types are sound");
+    let encoder = wit_component::ComponentEncoder::default().module(&core);
+    let wasm = encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("{error:?}"));
+    seed("module", &wasm);
+    wasm
+}
 
 /// A guest whose one finding is the request it was given, with `'` for `"` and `/` for `\`.
 pub(crate) fn echo() -> Vec<u8> {
@@ -138,20 +205,22 @@ pub(crate) fn wat_text(text: &str) -> String {
 
 /// `wasm` with a `weir:manifest` section.
 pub(crate) fn with_manifest(wasm: &[u8], manifest: &str) -> Vec<u8> {
+    const CUSTOM: u8 = 0;
     let name = "weir:manifest";
-    let mut section = vec![name.len() as u8];
-    section.extend_from_slice(name.as_bytes());
-    section.extend_from_slice(manifest.as_bytes());
-    let mut out = wasm.to_vec();
-    out.push(0);
-    let mut length = section.len();
+    let body = [&[name.len() as u8], name.as_bytes(), manifest.as_bytes()].concat();
+    [wasm, &section(CUSTOM, &body)].concat()
+}
+
+/// A section of a module or component: its number, its length, its bytes.
+pub(crate) fn section(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let (mut section, mut length) = (vec![number], bytes.len());
     while length > 0x7f {
-        out.push(length as u8 | 0x80);
+        section.push(length as u8 | 0x80);
         length >>= 7;
     }
-    out.push(length as u8);
-    out.extend(section);
-    out
+    section.push(length as u8);
+    section.extend_from_slice(bytes);
+    section
 }
 
 /// A set with one policy `p` of module `p.wasm` at every checkpoint; `lines` go into its table.

@@ -74,7 +74,7 @@ fn random_modules(label: &str) {
 }
 
 /// A host over a module, or nothing if it is refused in bounded, harmless words.
-fn opened(wasm: &[u8], lines: &str, label: &str) -> Option<Runtime> {
+pub(super) fn opened(wasm: &[u8], lines: &str, label: &str) -> Option<Runtime> {
     let source = Source::memory(one_policy(lines), [("p.wasm", wasm)]);
     match pollster::block_on(Runtime::builder().recorder(Recorder::discard()).open(source)) {
         Ok(host) => Some(host),
