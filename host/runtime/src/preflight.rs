@@ -217,7 +217,8 @@ impl<'a> Workbench<'a> {
     }
 
     async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
-        let refused = |message: String| LoadError { policy: binding.name.clone(), message: short(message), help: None };
+        let refused =
+            |message: String| LoadError { policy: binding.name.clone(), message: short(message), help: None };
         let Looked { facts, validated, wasm, data } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;

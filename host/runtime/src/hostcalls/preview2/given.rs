@@ -1,8 +1,8 @@
 //! What a component gives a function of WASI, whose types are the component's own word: how large it may become in the host,
 //! and what it costs.
 
-use wasmtime::component::types::{ComponentFunc, Type};
 use wasmtime::component::Val;
+use wasmtime::component::types::{ComponentFunc, Type};
 
 /// Most parts of a function's parameters, lists aside: more than any function of WASI has.
 const MOST_PARTS: u32 = 1_000;
@@ -38,9 +38,9 @@ pub(super) fn weight(value: &Val) -> usize {
         Val::List(items) => items.len() + items.iter().map(weight).sum::<usize>(),
         Val::Tuple(items) => items.iter().map(weight).sum(),
         Val::Record(fields) => fields.iter().map(|(_, field)| weight(field)).sum(),
-        Val::Variant(_, Some(inner))
-        | Val::Option(Some(inner))
-        | Val::Result(Ok(Some(inner)) | Err(Some(inner))) => weight(inner),
+        Val::Variant(_, Some(inner)) | Val::Option(Some(inner)) | Val::Result(Ok(Some(inner)) | Err(Some(inner))) => {
+            weight(inner)
+        }
         _ => 0,
     }
 }
