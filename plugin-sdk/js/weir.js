@@ -31,6 +31,8 @@ export function policy(judge, settings = (given) => given) {
         const verdict = new Verdict();
         const said = within(given, () => judge(config, new Request(given), verdict));
         if (typeof said?.then === "function") throw new TypeError("`judge` is async, but nobody can wait for it");
+        // A verdict that is returned would be lost, and what is lost would allow.
+        if (said !== undefined) throw new TypeError("`judge` returns nothing: call `verdict.deny()` and the others");
         return verdict.record();
       }),
   };

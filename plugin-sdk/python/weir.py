@@ -51,7 +51,9 @@ class Policy:
         if not self._ready:
             raise RuntimeError("the policy is not configured")
         verdict = Verdict()
-        self._judge(self._config, request, verdict)
+        # A verdict that is returned would be lost, and what is lost would allow.
+        if self._judge(self._config, request, verdict) is not None:
+            raise TypeError("`judge` returns nothing: call `verdict.deny()` and the others")
         return verdict
 
 
