@@ -156,7 +156,7 @@ impl Language {
     /// The files of a new policy of this name: path and content.
     pub(crate) fn template(self, name: &str) -> Vec<(String, String)> {
         let filled = |(path, text): &(&str, &str)| ((*path).to_owned(), text.replace("word-list", name));
-        sources::of(self).iter().map(filled).collect()
+        sources::of(self).map(filled).collect()
     }
 
     /// Builds the policy of a folder, with the lines of its source where they are wanted and the toolchain has them; the answer

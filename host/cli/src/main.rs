@@ -67,7 +67,7 @@ Examples:
   weir run pii_secrets.wasm request.json       try one policy on one request
   weir inspect pii_secrets.wasm                what is in this module?
   weir bench pii_secrets.wasm request.json     what does an evaluation cost?
-  weir new no-secrets --lang c                 a policy to start from, in one of five languages
+  weir new no-secrets --lang c                 a policy to start from, in one of nine languages
   weir test no-secrets                         build it, and try its cases
   weir lock policies/                          make a change of several files one change
   weir eval policies/ --follow                 judge stdin while the policies change

@@ -10,7 +10,8 @@ use crate::terminal::say;
 /// Make a policy to start from
 ///
 /// Makes a folder with a policy that finds words of its configuration and masks them, its test cases, and the SDK it
-/// needs, which needs. Rust's template takes serde from its registry; those of AssemblyScript, JavaScript and TypeScript their toolchain.
+/// needs. Rust's template takes serde from its registry; those of AssemblyScript, JavaScript and TypeScript their
+/// toolchain.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,

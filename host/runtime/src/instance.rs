@@ -24,8 +24,6 @@ pub(crate) struct Template {
     slots: u32,
     /// Whether what a guest prints goes to the log.
     logs: bool,
-    /// Whether it has a clock and random numbers.
-    has_wasi: bool,
     /// What every instance is configured by; none where the code is that of a snapshot, which is configured.
     config: Option<Box<str>>,
 }
@@ -149,9 +147,8 @@ impl Template {
             Code::Module(_) => 1,
             Code::Component(component) => engine::slots_of(component),
         };
-        let has_wasi = linked.has_wasi();
         let (running, logs) = (Running::for_limits(&limits), grants.contains(&Grant::Log));
-        Ok(Template { engine, linked, limits, running, slots, logs, has_wasi, config: config.map(Box::from) })
+        Ok(Template { engine, linked, limits, running, slots, logs, config: config.map(Box::from) })
     }
 
     /// The compiled code.
@@ -161,7 +158,7 @@ impl Template {
 
     /// Whether it has a clock and random numbers.
     pub(crate) fn has_wasi(&self) -> bool {
-        self.has_wasi
+        self.linked.has_wasi()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

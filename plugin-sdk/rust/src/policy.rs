@@ -64,7 +64,12 @@ macro_rules! policy {
             #[unsafe(link_section = "weir:manifest")]
             static SECTION: [u8; MANIFEST.len()] = $crate::manifest::bytes(MANIFEST);
 
-            $crate::exports!($config, $evaluate);
+            ::std::thread_local! {
+                static GUEST: ::std::cell::RefCell<$crate::abi::Guest<$config>> =
+                    const { ::std::cell::RefCell::new($crate::abi::Guest::new()) };
+            }
+
+            $crate::exports!(GUEST, $evaluate);
         };
 
         // Natively nothing calls the policy but its tests: this checks the types and keeps the code from looking dead.
@@ -79,28 +84,23 @@ macro_rules! policy {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! exports {
-    ($config:ty, $evaluate:path) => {
-        ::std::thread_local! {
-            static GUEST: ::std::cell::RefCell<$crate::abi::Guest<$config>> =
-                const { ::std::cell::RefCell::new($crate::abi::Guest::new()) };
-        }
-
+    ($guest:ident, $evaluate:path) => {
         #[unsafe(no_mangle)]
         extern "C" fn weir_abi_1() {}
 
         #[unsafe(no_mangle)]
         extern "C" fn weir_alloc(length: i32) -> i32 {
-            GUEST.with_borrow_mut(|guest| guest.alloc(length))
+            $guest.with_borrow_mut(|guest| guest.alloc(length))
         }
 
         #[unsafe(no_mangle)]
         extern "C" fn weir_configure(pointer: i32, length: i32) -> i64 {
-            GUEST.with_borrow_mut(|guest| guest.configure(pointer, length))
+            $guest.with_borrow_mut(|guest| guest.configure(pointer, length))
         }
 
         #[unsafe(no_mangle)]
         extern "C" fn weir_evaluate(pointer: i32, length: i32) -> i64 {
-            GUEST.with_borrow_mut(|guest| guest.evaluate(pointer, length, $evaluate))
+            $guest.with_borrow_mut(|guest| guest.evaluate(pointer, length, $evaluate))
         }
     };
 }
@@ -110,23 +110,18 @@ macro_rules! exports {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! exports {
-    ($config:ty, $evaluate:path) => {
-        ::std::thread_local! {
-            static GUEST: ::std::cell::RefCell<$crate::abi::Guest<$config>> =
-                const { ::std::cell::RefCell::new($crate::abi::Guest::new()) };
-        }
-
+    ($guest:ident, $evaluate:path) => {
         struct Judge;
 
         impl $crate::component::exports::weir::policy::judge::Guest for Judge {
             fn configure(config: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
-                GUEST.with(|guest| $crate::component::configure(guest, &config))
+                $guest.with(|guest| $crate::component::configure(guest, &config))
             }
 
             fn evaluate(
                 request: $crate::component::weir::policy::types::Request,
             ) -> ::std::result::Result<$crate::component::weir::policy::types::Verdict, ::std::string::String> {
-                GUEST.with(|guest| $crate::component::evaluate(guest, request, $evaluate))
+                $guest.with(|guest| $crate::component::evaluate(guest, request, $evaluate))
             }
         }
 

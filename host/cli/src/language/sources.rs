@@ -72,17 +72,6 @@ const JAVASCRIPT: &[File] = &[
     ("policy.test.js", sdk!("js/template/policy.test.js")),
     ("package.json", sdk!("js/template/package.json")),
     ("sdk/component.js", sdk!("js/component.js")),
-    ("sdk/weir.js", sdk!("js/weir.js")),
-    ("sdk/weir.d.ts", sdk!("js/weir.d.ts")),
-    ("sdk/world.js", sdk!("js/world.js")),
-    ("sdk/state.js", sdk!("js/state.js")),
-    ("sdk/state.d.ts", sdk!("js/state.d.ts")),
-    ("sdk/testing.js", sdk!("js/testing.js")),
-    ("sdk/testing.d.ts", sdk!("js/testing.d.ts")),
-    SDK_WIT,
-    MANIFEST,
-    CASES,
-    NODE_IGNORED,
 ];
 
 const TYPESCRIPT: &[File] = &[
@@ -91,6 +80,10 @@ const TYPESCRIPT: &[File] = &[
     ("package.json", sdk!("js/typescript/package.json")),
     ("tsconfig.json", sdk!("js/typescript/tsconfig.json")),
     ("sdk/component.js", sdk!("js/typescript/component.js")),
+];
+
+/// What templates of JavaScript and TypeScript have in common.
+const QUICKJS: &[File] = &[
     ("sdk/weir.js", sdk!("js/weir.js")),
     ("sdk/weir.d.ts", sdk!("js/weir.d.ts")),
     ("sdk/world.js", sdk!("js/world.js")),
@@ -125,16 +118,17 @@ const REGO: &[File] = &[
     (".gitignore", "/build\n"),
 ];
 
-pub(super) fn of(language: Language) -> &'static [File] {
-    match language {
-        Language::Rust => RUST,
-        Language::C => C,
-        Language::Zig => ZIG,
-        Language::Go => GO,
-        Language::Assemblyscript => ASSEMBLYSCRIPT,
-        Language::Javascript => JAVASCRIPT,
-        Language::Typescript => TYPESCRIPT,
-        Language::Python => PYTHON,
-        Language::Rego => REGO,
-    }
+pub(super) fn of(language: Language) -> impl Iterator<Item = &'static File> {
+    let (own, shared): (_, &[File]) = match language {
+        Language::Rust => (RUST, &[]),
+        Language::C => (C, &[]),
+        Language::Zig => (ZIG, &[]),
+        Language::Go => (GO, &[]),
+        Language::Assemblyscript => (ASSEMBLYSCRIPT, &[]),
+        Language::Javascript => (JAVASCRIPT, QUICKJS),
+        Language::Typescript => (TYPESCRIPT, QUICKJS),
+        Language::Python => (PYTHON, &[]),
+        Language::Rego => (REGO, &[]),
+    };
+    own.iter().chain(shared)
 }

@@ -9,7 +9,7 @@ mod types;
 use std::collections::BTreeSet;
 use std::io;
 
-use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Linker, TypedFunc};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
 use self::types::{Given, Request, Verdict};
@@ -117,11 +117,14 @@ impl Linked {
         let of_type = |name: &str, error| bad_output(&format!("`{name}` of `{JUDGE}` is not of its type: {error:#}"));
         let configure = calls.configure.typed::<(&str,), (Result<(), String>,)>(&*store);
         configure.map_err(|error: wasmtime::Error| of_type(CONFIGURE, error))?;
-        let evaluate = calls.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store);
+        let evaluate: wasmtime::Result<Evaluate<'_>> = calls.evaluate.typed(&*store);
         evaluate.map_err(|error| of_type(EVALUATE, error))?;
         Ok(calls)
     }
 }
+
+/// `evaluate` with its types. It borrows what it is asked, so it is made for each question.
+type Evaluate<'a> = TypedFunc<(Request<'a>,), (Result<Verdict, String>,)>;
 
 /// The ways to call a live instance.
 pub(crate) struct Calls {
@@ -148,6 +151,19 @@ impl Calls {
         said.map_err(|why| refused_config(&why))
     }
 
+    /// What is called for a verdict, and what it is asked, with room for its answer.
+    fn question<'a>(
+        &self,
+        store: &mut Store<HostSide>,
+        request: &'a [u8],
+        longest: u64,
+    ) -> wasmtime::Result<(Evaluate<'a>, Given<'a>)> {
+        let evaluate = self.evaluate.typed(&*store)?;
+        let given = Given::parse(request).map_err(|why| bad_output(&why))?;
+        store.set_hostcall_fuel(hostcalls::largest_answer(longest));
+        Ok((evaluate, given))
+    }
+
     /// Asks for a verdict on the calling stack; the answer is its JSON.
     pub(super) fn judge(
         &self,
@@ -155,9 +171,7 @@ impl Calls {
         request: &[u8],
         longest: u64,
     ) -> wasmtime::Result<Vec<u8>> {
-        let evaluate = self.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
-        let given = Given::parse(request).map_err(|why| bad_output(&why))?;
-        store.set_hostcall_fuel(hostcalls::largest_answer(longest));
+        let (evaluate, given) = self.question(store, request, longest)?;
         answer(evaluate.call(&mut *store, (given.request(),)), longest)
     }
 
@@ -168,9 +182,7 @@ impl Calls {
         request: &[u8],
         longest: u64,
     ) -> wasmtime::Result<Vec<u8>> {
-        let evaluate = self.evaluate.typed::<(Request<'_>,), (Result<Verdict, String>,)>(&*store)?;
-        let given = Given::parse(request).map_err(|why| bad_output(&why))?;
-        store.set_hostcall_fuel(hostcalls::largest_answer(longest));
+        let (evaluate, given) = self.question(store, request, longest)?;
         answer(evaluate.call_async(&mut *store, (given.request(),)).await, longest)
     }
 }

@@ -56,8 +56,9 @@ pub(crate) fn link(linker: &mut Linker<HostSide>, component: &Component) -> wasm
                 ComponentItem::ComponentFunc(function) => {
                     let name_of = format!("{short}.{name}");
                     given::check(&function).map_err(|why| wasmtime::Error::msg(format!("`{name_of}` {why}")))?;
+                    let answer = answer(&name_of);
                     instance.func_new(name, move |cx, _: ComponentFunc, given, said| {
-                        call(cx, &name_of, answer(&name_of), given, said)
+                        call(cx, &name_of, answer, given, said)
                     })?;
                 }
                 _ => {}

@@ -3,13 +3,13 @@
 mod state;
 mod steps;
 
-use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
+use wasmparser::{ComponentExternalKind, ComponentTypeRef, Parser, Payload};
 
 use self::state::State;
 pub(super) use self::steps::MOST_STEPS;
 use self::steps::Steps;
 
-use super::{Abi, Inspection, Item, MODULES, MOST_ITEMS, module};
+use super::{Abi, Inspection, Item, MODULES, MOST_ITEMS};
 use crate::manifest::SECTION;
 
 /// Most functions of all modules together: CPython with its library has 17,000.
@@ -20,7 +20,7 @@ const DEEPEST: usize = 8;
 /// What a component is made of, what keeps it from being compiled, and the bytes of its manifest.
 pub(super) fn survey(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
     let found = Inspection::of(Abi::Component);
-    let mut survey = Survey { found, manifest: None, nested: Vec::new(), imports: 0, exports: 0 };
+    let mut survey = Survey { found, manifest: None, nested: 0, imports: 0, exports: 0 };
     let (mut state, mut steps) = (State::default(), Steps::default());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
@@ -48,8 +48,8 @@ pub(super) fn survey(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8
 struct Survey<'a> {
     found: Inspection,
     manifest: Option<&'a [u8]>,
-    /// What is being read inside of the component, outermost first.
-    nested: Vec<Encoding>,
+    /// How many modules and components in it are being read, one in another.
+    nested: usize,
     /// Of the component as a whole, in as many sections as it likes.
     imports: u32,
     exports: u32,
@@ -57,23 +57,24 @@ struct Survey<'a> {
 
 impl<'a> Survey<'a> {
     fn see(&mut self, wasm: &'a [u8], payload: Payload<'a>) -> wasmparser::Result<()> {
-        let outermost = self.nested.is_empty();
+        let outermost = self.nested == 0;
         match payload {
             Payload::ModuleSection { unchecked_range, .. } => {
-                self.nested.push(Encoding::Module);
+                self.nested += 1;
                 // A range beyond the end is found by the parser, which comes there next.
                 self.module(wasm.get(unchecked_range).unwrap_or_default())?;
             }
             Payload::ComponentSection { unchecked_range, .. } => {
-                self.nested.push(Encoding::Component);
+                self.nested += 1;
                 if unchecked_range.end > wasm.len() {
                     self.problem("a component in it is cut off".to_owned());
                 }
-                if self.nested.len() > DEEPEST {
+                if self.nested > DEEPEST {
                     self.problem(format!("components are nested deeper than {DEEPEST}"));
                 }
             }
-            Payload::End(_) => _ = self.nested.pop(),
+            // The end of all comes last.
+            Payload::End(_) => self.nested = self.nested.saturating_sub(1),
             Payload::ComponentStartSection { .. } => self.found.has_start = true,
             Payload::ComponentImportSection(imports) if outermost => {
                 self.imports = self.imports.saturating_add(imports.count());
@@ -116,7 +117,9 @@ impl<'a> Survey<'a> {
     }
 
     fn module(&mut self, wasm: &[u8]) -> wasmparser::Result<()> {
-        let (inner, _) = module(wasm)?;
+        // Its imports and exports are nobody's business outside of the component.
+        let mut inner = super::Survey::default();
+        inner.walk(wasm)?;
         let found = &mut self.found;
         found.modules += 1;
         found.functions = found.functions.saturating_add(inner.functions);
