@@ -1,0 +1,169 @@
+//! Values: those of JSON, and sets; keys of objects are any values.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
+
+use crate::text;
+
+/// A value of Rego. Values of different kinds are in the order of the variants, as in OPA.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    /// `null`.
+    Null,
+    /// `true` and `false`.
+    Bool(bool),
+    /// A number of any size.
+    Number(Number),
+    /// A text.
+    String(String),
+    /// A list.
+    Array(Vec<Value>),
+    /// Members by key.
+    Object(BTreeMap<Value, Value>),
+    /// Members without order.
+    Set(BTreeSet<Value>),
+}
+
+impl Value {
+    /// Reads what a module of OPA's writes with `opa_value_dump`: JSON, sets as `{1, 2}` and `set()`, keys of any kind.
+    ///
+    /// # Errors
+    /// What is wrong and at which byte.
+    pub fn parse(text: &str) -> Result<Value, String> {
+        text::parse(text)
+    }
+
+    /// The text, where the value is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number, where the value is one.
+    #[must_use]
+    pub fn as_number(&self) -> Option<&Number> {
+        match self {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// What kind of value it is, in OPA's words.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+            Value::Set(_) => "set",
+        }
+    }
+}
+
+/// What a module of OPA's reads with `opa_value_parse`.
+impl Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write(self, formatter)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Value {
+        Value::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Value {
+        Value::Number(value.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Value {
+        Value::String(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Value {
+        Value::String(value.to_owned())
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(value: Vec<Value>) -> Value {
+        Value::Array(value)
+    }
+}
+
+/// A number, with the digits it was written with.
+#[derive(Debug, Clone)]
+pub struct Number(String);
+
+impl Number {
+    /// A number in the notation of JSON; none where the text is another.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Number> {
+        serde_json::from_str::<serde_json::Number>(text).ok().map(|_| Number(text.to_owned()))
+    }
+
+    /// Its digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The whole number, where it is one of 64 bits; `1.0` and `1e3` are whole, too.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        /// Up to here every whole number is a double of its own.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        self.0.parse().ok().or_else(|| {
+            let number = self.as_f64();
+            (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+        })
+    }
+
+    /// The nearest double.
+    #[must_use]
+    pub fn as_f64(&self) -> f64 {
+        self.0.parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Number {
+        Number(value.to_string())
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Number {}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Number) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Number) -> Ordering {
+        match (self.as_i64(), other.as_i64()) {
+            (Some(one), Some(another)) => one.cmp(&another),
+            _ => self.as_f64().total_cmp(&other.as_f64()),
+        }
+    }
+}
