@@ -27,6 +27,9 @@ fn opa(result: &str, entry_points: &str, builtins: &str, work: &str) -> Vec<u8> 
            (func (export "opa_heap_ptr_set") (param i32) (global.set $heap (local.get 0)))
            (func (export "opa_json_parse") (param i32 i32) (result i32) (local.get 0))
            (func (export "opa_json_dump") (param i32) (result i32) (local.get 0))
+           (func (export "opa_value_parse") (param i32 i32) (result i32) (local.get 0))
+           (func (export "opa_value_dump") (param i32) (result i32) (local.get 0))
+           (func (export "opa_free") (param i32))
            (func (export "builtins") (result i32) (i32.const 2048))
            (func (export "entrypoints") (result i32) (i32.const 1024))
            (func (export "opa_eval") (param $reserved i32) (param $entry i32) (param $data i32) (param $input i32)
@@ -46,11 +49,11 @@ fn policy(result: &str, work: &str) -> Vec<u8> {
 #[test]
 fn a_document_is_a_verdict_in_kept_and_in_fresh_instances() {
     for (result, effect) in [
-        (r#"[{"result":true}]"#, Effect::Allow),
-        (r#"[{"result":false}]"#, Effect::Deny),
-        ("[]", Effect::Deny),
-        (r#"[{"result":{"allow":true,"deny":["no"]}}]"#, Effect::Deny),
-        (r#"[{"result":{"effect":"review"}}]"#, Effect::Review),
+        (r#"{{"result":true}}"#, Effect::Allow),
+        (r#"{{"result":false}}"#, Effect::Deny),
+        ("set()", Effect::Deny),
+        (r#"{{"result":{"allow":true,"deny":{"no"}}}}"#, Effect::Deny),
+        (r#"{{"result":{"effect":"review"}}}"#, Effect::Review),
     ] {
         for isolation in ["restore", "fresh", "reuse"] {
             let set = format!("{SET}isolation = \"{isolation}\"\n");
@@ -71,7 +74,7 @@ fn the_request_is_the_input_where_the_heap_begins() {
     let work = r#"(i32.store8 (i32.const 4109) (i32.load8_u (local.get $input)))
                   (if (i32.ne (global.get $heap) (i32.add (local.get $input) (local.get $length))) (then unreachable))
                   (if (i32.ne (global.get $heap) (local.get $heap)) (then unreachable))"#;
-    let result = r#"[{"result":["x first byte"]}]"#;
+    let result = r#"{{"result":{"x first byte"}}}"#;
     let host = host(SET, &[("p.wasm", policy(result, work))]).unwrap();
     for _ in 0..3 {
         let decision = host.evaluate_blocking(asked(r#"{"checkpoint":"test","payload":1}"#));
@@ -81,7 +84,7 @@ fn the_request_is_the_input_where_the_heap_begins() {
 
 #[test]
 fn an_abort_is_the_policys_own_error() {
-    let host = host(SET, &[("p.wasm", policy("[]", "(call $abort (i32.const 3072))"))]).unwrap();
+    let host = host(SET, &[("p.wasm", policy("set()", "(call $abort (i32.const 3072))"))]).unwrap();
     let decision = host.evaluate_blocking(request());
     let failure = decision.policies()[0].outcome.as_ref().unwrap_err();
     assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::GuestError, "no more"));
@@ -91,11 +94,15 @@ fn an_abort_is_the_policys_own_error() {
 fn what_is_not_to_be_had_is_told_while_a_set_is_loaded() {
     for (entry_points, builtins, says) in [
         (r#"{"a":0,"b":1}"#, "{}", "has 2 entry points (`a`, `b`)"),
-        ("{}", "{}", "has 0 entry points"),
-        (r#"{"a":0}"#, r#"{"http.send":7}"#, "needs built-in functions that this host does not have: `http.send`"),
+        ("{}", "{}", "has no entry point"),
+        (
+            r#"{"a":0}"#,
+            r#"{"http.send":7}"#,
+            "needs built-in functions that are not to be had: `http.send` (a policy has no network",
+        ),
         ("nothing", "{}", "tells no names and numbers"),
     ] {
-        let report = host(SET, &[("p.wasm", opa("[]", entry_points, builtins, ""))]).map(|_| ()).unwrap_err();
+        let report = host(SET, &[("p.wasm", opa("set()", entry_points, builtins, ""))]).map(|_| ()).unwrap_err();
         assert!(report.to_string().contains(says), "{says}: {report}");
     }
     let no_module = module(r#"(import "env" "memory" (memory 1)) (func (export "opa_eval"))"#);

@@ -34,6 +34,24 @@ impl Value {
         text::parse(text)
     }
 
+    /// The value as JSON: sets as lists in their order, keys that are no texts as they are written in Rego.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            // What is not a number of 64 bits becomes the nearest double.
+            Value::Number(number) => serde_json::from_str(number.as_str()).unwrap_or_default(),
+            Value::String(text) => text.as_str().into(),
+            Value::Array(members) => members.iter().map(Value::to_json).collect(),
+            Value::Set(members) => members.iter().map(Value::to_json).collect(),
+            Value::Object(members) => {
+                let name = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+                members.iter().map(|(key, value)| (name(key), value.to_json())).collect()
+            }
+        }
+    }
+
     /// The text, where the value is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

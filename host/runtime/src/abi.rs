@@ -62,10 +62,10 @@ impl Linked {
     }
 
     /// Whether it has a clock and random numbers.
-    pub(crate) fn has_wasi(&self) -> bool {
+    pub(crate) fn has_clock(&self) -> bool {
         match self {
-            Linked::Core(linked) => linked.has_wasi(),
-            Linked::Component(linked) => linked.has_wasi(),
+            Linked::Core(linked) => linked.has_clock(),
+            Linked::Component(linked) => linked.has_clock(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::reads::Reads;
 use crate::request::Request;
 use crate::select::{Index, Scope};
 use crate::set::{Checkpoint, Class, Grant, Isolation, OnFailure, Set};
+use crate::shape::Shape;
 use crate::system::{Case, RegisteredContext};
 use crate::variant::Variant;
 
@@ -128,7 +129,7 @@ pub(crate) struct Policy {
     pub(crate) counts: bool,
     pub(crate) on_failure: OnFailure,
     pub(crate) reads: Reads,
-    /// The same number for all policies of the set with equal `reads`.
+    /// The same number for all policies of the set that are given the same.
     pub(crate) reading: usize,
     pub(crate) grants: BTreeSet<Grant>,
     /// The isolation the set asks for; its pool knows what it came to.
@@ -139,10 +140,10 @@ pub(crate) struct Policy {
 
 /// What equal readers are given is encoded once for each request.
 fn number_readings(policies: &mut [Policy]) {
-    let mut known: BTreeMap<&[String], usize> = BTreeMap::new();
+    let mut known: BTreeMap<(&[String], Option<&Shape>), usize> = BTreeMap::new();
     for Policy { reads, reading, .. } in policies {
         let next = known.len();
-        *reading = *known.entry(reads.pointers()).or_insert(next);
+        *reading = *known.entry((reads.pointers(), reads.shape())).or_insert(next);
     }
 }
 

@@ -7,12 +7,14 @@ mod rego;
 mod wasi;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, ResourceLimiter};
 
 use crate::engine::TABLE_ELEMENTS;
+use crate::rego::Known;
 use crate::set::{Grant, Limits};
 use crate::state::{Account, Taken};
 use crate::text::one_line;
@@ -123,10 +125,14 @@ pub(crate) struct HostSide {
     logs: bool,
     /// Clock, random numbers and last words of a guest that has the stand-in for WASI.
     pub(crate) world: World,
+    /// What is known of a module of OPA's.
+    pub(crate) rego: Arc<Known>,
+    /// The result of the function it has called last.
+    result: Vec<u8>,
 }
 
 impl HostSide {
-    pub(crate) fn new(limits: &Limits, logs: bool, deadline: Duration) -> HostSide {
+    pub(crate) fn new(limits: &Limits, logs: bool, rego: Arc<Known>, deadline: Duration) -> HostSide {
         HostSide {
             deadline,
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
@@ -139,6 +145,8 @@ impl HostSide {
             resets_in_ms: 0,
             logs,
             world: World::default(),
+            rego,
+            result: Vec::new(),
         }
     }
 
@@ -156,6 +164,7 @@ impl HostSide {
         self.taken = Taken::from(account.cloned());
         self.resets_in_ms = 0;
         self.world = World::at(moment);
+        self.result = Vec::new();
     }
 }
 

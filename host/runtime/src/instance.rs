@@ -10,6 +10,7 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 use crate::abi::{Guest, Input, Linked};
 use crate::engine::{self, Code, Engine, Running};
 use crate::hostcalls::{HostSide, Log, Moment};
+use crate::rego::Known;
 use crate::set::{Grant, Limits};
 use crate::state::{Account, Taken};
 use crate::verdict::{Failure, FailureKind};
@@ -24,6 +25,8 @@ pub(crate) struct Template {
     slots: u32,
     /// Whether what a guest prints goes to the log.
     logs: bool,
+    /// What is known of a module of OPA's.
+    rego: Arc<Known>,
     /// What every instance is configured by; none where the code is that of a snapshot, which is configured.
     config: Option<Box<str>>,
 }
@@ -140,6 +143,7 @@ impl Template {
         code: &Code,
         grants: &BTreeSet<Grant>,
         limits: Limits,
+        rego: Known,
         config: Option<&str>,
     ) -> wasmtime::Result<Template> {
         let linked = Linked::new(engine.wasmtime(), code, grants)?;
@@ -148,7 +152,23 @@ impl Template {
             Code::Component(component) => engine::slots_of(component),
         };
         let (running, logs) = (Running::for_limits(&limits), grants.contains(&Grant::Log));
-        Ok(Template { engine, linked, limits, running, slots, logs, config: config.map(Box::from) })
+        Ok(Template {
+            engine,
+            linked,
+            limits,
+            running,
+            slots,
+            logs,
+            rego: Arc::new(rego),
+            config: config.map(Box::from),
+        })
+    }
+
+    /// The same policy from the code of a snapshot, which is configured.
+    pub(crate) fn from_snapshot(&self, code: &Code, grants: &BTreeSet<Grant>) -> wasmtime::Result<Template> {
+        let linked = Linked::new(self.engine.wasmtime(), code, grants)?;
+        let (engine, rego) = (Arc::clone(&self.engine), Arc::clone(&self.rego));
+        Ok(Template { engine, linked, rego, config: None, ..*self })
     }
 
     /// The compiled code.
@@ -157,8 +177,8 @@ impl Template {
     }
 
     /// Whether it has a clock and random numbers.
-    pub(crate) fn has_wasi(&self) -> bool {
-        self.linked.has_wasi()
+    pub(crate) fn has_clock(&self) -> bool {
+        self.linked.has_clock()
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -328,7 +348,10 @@ impl Template {
     }
 
     fn store(&self, deadline: Duration, left: Duration) -> Store<HostSide> {
-        let mut store = Store::new(self.engine.wasmtime(), HostSide::new(&self.limits, self.logs, deadline));
+        let mut store = Store::new(
+            self.engine.wasmtime(),
+            HostSide::new(&self.limits, self.logs, Arc::clone(&self.rego), deadline),
+        );
         store.limiter(|host| host);
         store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         store.set_epoch_deadline(Engine::ticks(left));

@@ -137,7 +137,7 @@ impl<'a> Judging<'a> {
     /// Encodes what a policy is given, where no policy before was given the same.
     fn cut_for(&mut self, policy: &Policy) {
         let Policy { reads, reading, .. } = policy;
-        if !reads.is_everything() && !self.cuts.iter().any(|cut| cut.reading == *reading) {
+        if !reads.is_the_request() && !self.cuts.iter().any(|cut| cut.reading == *reading) {
             let bytes = reads.cut(&self.loaded.case(&self.request));
             self.cuts.push(Cut { reading: *reading, digest: Digest::of(&bytes), bytes });
         }
@@ -150,7 +150,7 @@ impl<'a> Judging<'a> {
         let started = *clock;
         let deadline = Deadline::since(started, pool.template().limits(), self.waiting);
         let account = policy.counts.then(|| self.account(policy));
-        let moment = if pool.template().has_wasi() { self.moment(policy) } else { Moment::default() };
+        let moment = if pool.template().has_clock() { self.moment(policy) } else { Moment::default() };
         let question = Question { given: input, deadline, account: account.as_ref(), moment };
         let Run { answer, fuel, memory_bytes, log, mut taken } = pool.run(question).await;
         let outcome = answer.and_then(|answer| self.decoded(policy, &answer));

@@ -31,6 +31,7 @@ mod permit;
 
 // The path of a set.
 mod set;
+mod shape;
 mod report;
 mod watcher;
 mod loader;

@@ -62,35 +62,30 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, Vec<String>> {
 }
 
 /// A module as it will be compiled: out of its bundle, with the stand-in for WASI where it asks for it.
-fn looked_at(file: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
+fn looked_at(file: &[u8], digest: Digest, trust: impl Fn(&Digest) -> Trust) -> Result<Looked, Vec<String>> {
     if !bundle::is_one(file) {
-        return module(file, digest, trust);
+        return module(file, digest, trust(&digest));
     }
     let Unpacked { wasm, data } = bundle::unpacked(file).map_err(|why| vec![why])?;
-    match module(&wasm, digest, trust)? {
-        looked if looked.facts.abi == Abi::Rego => Ok(Looked { data, ..looked }),
+    let own = Digest::of(&wasm);
+    match module(&wasm, digest, trust(&own))? {
+        looked if looked.facts.abi == Abi::Rego => Ok(Looked { data, module: own, ..looked }),
         _ => Err(vec!["the `policy.wasm` of the bundle is no module of `opa build -t wasm`".to_owned()]),
     }
 }
 
 fn module(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<String>> {
-    let data = Map::new();
-    let (facts, validated) = (survey(wasm, digest, trust)?, trust == Trust::Nobody);
-    if facts.abi == Abi::Rego {
-        let adapted = rego::adapted(wasm).map_err(|why| vec![why])?;
-        let facts = survey(&adapted, digest, trust)?;
-        return Ok(Looked { facts, validated, wasm: Some(adapted.into()), data });
-    }
-    if !facts.imports.iter().any(|import| wasi::is_of(&import.name)) {
-        return Ok(Looked { facts, validated, wasm: None, data });
-    }
-    match wasi::adapted(wasm) {
-        Some(adapted) => {
-            Ok(Looked { facts: survey(&adapted, digest, trust)?, validated, wasm: Some(adapted.into()), data })
-        }
-        // Why not is told with all else that is wrong with its imports.
-        None => Ok(Looked { facts, validated, wasm: None, data }),
-    }
+    let facts = survey(wasm, digest, trust)?;
+    let adapted = if facts.abi == Abi::Rego {
+        Some(rego::adapted(wasm).map_err(|why| vec![why])?)
+    } else {
+        // Where it has no adapted form although it asks for WASI, why is told with all else that is wrong with its imports.
+        let asks = facts.imports.iter().any(|import| wasi::is_of(&import.name));
+        asks.then(|| wasi::adapted(wasm)).flatten()
+    };
+    let facts = adapted.as_ref().map_or(Ok(facts), |adapted| survey(adapted, digest, trust))?;
+    let (validated, data) = (trust == Trust::Nobody, Map::new());
+    Ok(Looked { facts, validated, wasm: adapted.map(Arc::from), module: digest, data })
 }
 
 /// What policies are made with: the same for all sets of a host.
@@ -179,6 +174,8 @@ struct Looked {
     validated: bool,
     /// As it was adapted to the ABI it is run under; none where the module is compiled as it is.
     wasm: Option<Arc<[u8]>>,
+    /// Digest of the module itself, which may lie in a bundle: other data need no other code.
+    module: Digest,
     /// The data of its bundle.
     data: Map<String, Value>,
 }
@@ -201,12 +198,9 @@ impl<'a> Workbench<'a> {
     ) -> Workbench<'a> {
         let former: Vec<&Policy> = former.iter().flat_map(|loaded| loaded.all_policies()).collect();
         let shelf = Shelf::new(&workshop.code, overtaken, &former);
-        let look = |module: &loader::Module| {
-            // Whatever was compiled had been validated before.
-            let known = shelf.knows(&module.digest);
-            let trust = if known { Trust::Validated } else { Trust::Nobody };
-            looked_at(&module.bytes, module.digest, trust)
-        };
+        // Whatever was compiled had been validated before.
+        let trust = |digest: &Digest| if shelf.knows(digest) { Trust::Validated } else { Trust::Nobody };
+        let look = |module: &loader::Module| looked_at(&module.bytes, module.digest, trust);
         let look = |module: &Result<loader::Module, String>| match module {
             Ok(module) => look(module),
             Err(error) => Err(vec![error.clone()]),
@@ -219,14 +213,15 @@ impl<'a> Workbench<'a> {
     async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
         let refused =
             |message: String| LoadError { policy: binding.name.clone(), message: short(message), help: None };
-        let Looked { facts, validated, wasm, data } = self.modules[binding.module.as_str()]
+        let Looked { facts, validated, wasm, module, data } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;
-        let (facts, validated, adapted) = (facts.clone(), *validated, wasm.clone());
-        let manifest = facts.manifest.clone().unwrap_or_default();
+        let (facts, validated, module, adapted) = (facts.clone(), *validated, *module, wasm.clone());
+        let mut manifest = facts.manifest.clone().unwrap_or_default();
+        manifest.reads = manifest.reads.shaped(binding.input.clone());
         checks::check(self.bundle, binding, &facts, &manifest)?;
         let config = with_data(data, &binding.config).map_err(|why| Report::from(refused(why)))?;
-        let digest = Digest::of(config.as_bytes());
+        let digest = config_digest(&config, binding);
         let bytes = &self.bundle.modules[&binding.module].as_ref().expect("facts come with the bytes").bytes;
         let wasm = adapted.as_deref().unwrap_or(bytes);
         let (manifest, Workshop { code, snapshots, .. }) = (&manifest, self.workshop);
@@ -238,6 +233,7 @@ impl<'a> Workbench<'a> {
             facts: &facts,
             validated,
             manifest,
+            module,
             config: &config,
             digest,
         };
@@ -302,6 +298,14 @@ fn with_data(data: &Map<String, Value>, config: &Value) -> Result<String, String
         }
     }
     Ok(canonical_json(&Value::Object(document)))
+}
+
+/// Digest of all that a policy is configured by.
+fn config_digest(config: &str, Binding { entrypoint, input, .. }: &Binding) -> Digest {
+    match (entrypoint, input) {
+        (None, None) => Digest::of(config.as_bytes()),
+        _ => Digest::of(format!("{config}\nentrypoint {entrypoint:?}\ninput {input:?}").as_bytes()),
+    }
 }
 
 /// What the engine says repeats names of the module's, which have up to 100,000 bytes.

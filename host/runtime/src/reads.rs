@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::json::{Kind, Value, segments, write_text};
 use crate::request::FIELDS;
+use crate::shape::Shape;
 use crate::system::{Case, RegisteredContext};
 
 /// How many of [`FIELDS`], the first ones, the host settles.
@@ -19,6 +20,8 @@ const DEEPEST: usize = 16;
 pub(crate) struct Reads {
     pointers: Vec<String>,
     tree: Tree,
+    /// The shape it is given them in; none: that of a request.
+    shape: Option<Shape>,
 }
 
 /// Selected members; an empty tree selects the whole value.
@@ -53,7 +56,7 @@ impl Reads {
         for (index, pointer) in pointers.iter().enumerate() {
             let segments = segments(pointer).ok_or_else(|| format!("`{pointer}` is not a JSON pointer"))?;
             match segments.first().map(String::as_str) {
-                None => return Ok(Reads { pointers: pointers.to_vec(), tree: Tree::default() }),
+                None => return Ok(Reads { pointers: pointers.to_vec(), ..Reads::default() }),
                 Some(first) if !FIELDS.contains(&first) => {
                     return Err(format!("`{pointer}` points to no part of a request"));
                 }
@@ -69,12 +72,27 @@ impl Reads {
         if tree.is_whole() {
             return Err("`reads` is empty: leave it out to read the whole request".to_owned());
         }
-        Ok(Reads { pointers: pointers.to_vec(), tree })
+        Ok(Reads { pointers: pointers.to_vec(), tree, shape: None })
+    }
+
+    /// The same parts, in another shape.
+    pub(crate) fn shaped(self, shape: Option<Shape>) -> Reads {
+        Reads { shape, ..self }
+    }
+
+    /// The shape they are given in; none: that of a request.
+    pub(crate) fn shape(&self) -> Option<&Shape> {
+        self.shape.as_ref()
     }
 
     /// Whether nothing is held back.
     pub(crate) fn is_everything(&self) -> bool {
         self.tree.is_whole()
+    }
+
+    /// Whether a policy is given the request as it is.
+    pub(crate) fn is_the_request(&self) -> bool {
+        self.is_everything() && self.shape.is_none()
     }
 
     /// The pointers as the manifest wrote them; none stands for the whole request.
@@ -127,7 +145,10 @@ impl Reads {
             }
         }
         out.close(b'}');
-        out.bytes
+        match &self.shape {
+            None => out.bytes,
+            Some(shape) => shape.of(&out.bytes),
+        }
     }
 }
 

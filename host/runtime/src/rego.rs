@@ -2,45 +2,61 @@
 //! the same snapshots, pools and bounds.
 //!
 //! ```text
-//! import env.memory   ->  a memory of its own, of the same size
-//! weir_configure      ->  parses the data document, and notes where the heap ends
-//! weir_alloc          ->  opa_heap_ptr_set(that end), opa_malloc(length)
-//! weir_evaluate       ->  opa_eval(0, entry point, data, input, length, opa_heap_ptr_get(), JSON), and measures the text
+//! import env.memory       ->  a memory of its own, of the same size
+//! import env.opa_builtinN ->  a function of its own: writes the arguments as texts, asks the host, which reads them there,
+//!                             and stores the answer eight bytes at a time: the host writes nothing into protected pages
+//! weir_configure          ->  parses the data document, and notes where the heap ends
+//! weir_alloc              ->  opa_heap_ptr_set(that end), opa_malloc(length)
+//! weir_evaluate           ->  opa_eval(0, entry point, data, input, length, opa_heap_ptr_get(), value), and measures the text
 //! weir_rego_builtins, weir_rego_entrypoints  ->  what the module says of itself, as JSON
+//! weir_rego_entry         ->  the number of the entry point, set before it is configured
 //! ```
 //!
 //! The ABI of those modules: "WebAssembly" in OPA's documentation, versions 1.2 and later.
 
 pub(crate) mod bundle;
+mod asked;
+mod functions;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use serde::{Deserialize, Serialize};
+use weir_rego::Builtin;
+
+pub(crate) use self::asked::{builtins, entry};
+
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
-    GlobalType, ImportSection, Instruction, MemArg, MemorySection, MemoryType, Module, SectionId, TypeSection,
-    ValType,
+    CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, FunctionSection, GlobalSection, GlobalType,
+    ImportSection, MemorySection, MemoryType, Module, SectionId, TypeSection, ValType,
 };
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 /// The module name of what such a module imports.
 pub(crate) const MODULE: &str = "env";
+/// The module name of what the functions that are put into it ask of the host.
+pub(crate) const HOST_MODULE: &str = "weir:rego";
 /// The export that tells what it asks of its host: an object of names and numbers.
 pub(crate) const BUILTINS: &str = "weir_rego_builtins";
 /// The export that tells what can be asked of it, alike.
 pub(crate) const ENTRY_POINTS: &str = "weir_rego_entrypoints";
+/// The global that says which entry point is asked.
+pub(crate) const ENTRY: &str = "weir_rego_entry";
 /// Goes up whenever the rewritten module changes: stored machine code of before is another one.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The export that tells such a module apart; it came with version 1.2 of its ABI.
 const EVAL: &str = "opa_eval";
 const MEMORY: &str = "memory";
-/// What is called of such a module: name, parameters, whether there is a result.
-const CALLED: [&str; 8] = [
+/// What is called of such a module.
+const CALLED: [&str; 11] = [
     EVAL,
     "opa_malloc",
+    "opa_free",
     "opa_json_parse",
     "opa_json_dump",
+    "opa_value_parse",
+    "opa_value_dump",
     "opa_heap_ptr_get",
     "opa_heap_ptr_set",
     "builtins",
@@ -48,7 +64,23 @@ const CALLED: [&str; 8] = [
 ];
 /// Makes the heap forget what was freed before, where the module has it (version 1.3).
 const STASH: &str = "opa_heap_blocks_stash";
-/// Functions that are added, by the place of their type among those that are added.
+/// What a module imports to call a function of its host's, without the number of arguments.
+const CALLS: &str = "opa_builtin";
+/// Most arguments of such a function.
+pub(crate) const MOST_ARGUMENTS: usize = 4;
+/// Types that are added.
+const TYPES: [(&[ValType], &[ValType]); 6] = [
+    (&[], &[]),
+    (&[ValType::I32], &[ValType::I32]),
+    (&[ValType::I32; 2], &[ValType::I64]),
+    (&[], &[ValType::I64]),
+    (&[ValType::I32; 1 + MOST_ARGUMENTS], &[ValType::I64]),
+    (&[ValType::I32], &[ValType::I64]),
+];
+/// What is asked of the host, with the place of its type among those that are added: a function by its number and the addresses
+/// of its arguments, which answers the length of its result, or -1 where it has none; and eight bytes of the result.
+const HOST: [(&str, u32); 2] = [("call", 4), ("result", 5)];
+/// Functions that are added, alike.
 const ADDED: [(&str, u32); 6] = [
     ("weir_abi_1", 0),
     ("weir_alloc", 1),
@@ -60,20 +92,44 @@ const ADDED: [(&str, u32); 6] = [
 
 type Error = reencode::Error<Infallible>;
 
+/// What a host has to know of such a module to call it, beside its code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Calls {
+    /// The number of its entry point.
+    pub(crate) entry: i32,
+    /// The functions it asks of its host, by number.
+    pub(crate) builtins: BTreeMap<i32, String>,
+}
+
+/// The same, looked up.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) entry: i32,
+    pub(crate) builtins: BTreeMap<i32, &'static Builtin>,
+}
+
+impl Calls {
+    /// The functions themselves; those that this host does not have are left out.
+    pub(crate) fn known(&self) -> Known {
+        let known = |(id, name): (&i32, &String)| Some((*id, weir_rego::find(name)?));
+        Known { entry: self.entry, builtins: self.builtins.iter().filter_map(known).collect() }
+    }
+}
+
 /// Whether a module with these exports is one of OPA's.
 pub(crate) fn is_one<'a>(mut exports: impl Iterator<Item = &'a str>) -> bool {
     exports.any(|name| name == EVAL)
 }
 
-/// Whether an import, as `module.name` and its type as text, is one that such a module has.
+/// Whether an import, as `module.name` and its type as text, is one that such a module has once it is adapted.
 pub(crate) fn is_import(import: &str, of: &str) -> bool {
-    let Some(name) = import.strip_prefix(MODULE).and_then(|name| name.strip_prefix('.')) else { return false };
-    match name {
-        "opa_abort" | "opa_println" => of == "func (i32)",
-        _ => name.strip_prefix("opa_builtin").and_then(|count| count.parse().ok()).is_some_and(|count: usize| {
-            count <= 4 && of == format!("func ({}) -> i32", vec!["i32"; count + 2].join(", "))
-        }),
-    }
+    let of_type = match import.split_once('.') {
+        Some((MODULE, "opa_abort" | "opa_println")) => "func (i32)",
+        Some((HOST_MODULE, "call")) => "func (i32, i32, i32, i32, i32) -> i64",
+        Some((HOST_MODULE, "result")) => "func (i32) -> i64",
+        _ => return false,
+    };
+    of == of_type
 }
 
 /// The module of the core ABI.
@@ -91,7 +147,10 @@ pub(crate) fn adapted(wasm: &[u8]) -> Result<Vec<u8>, String> {
 #[derive(Default)]
 struct Plan {
     types: u32,
-    functions: u32,
+    /// For each imported function: how many arguments the function of the host's takes that it calls; none where it stays.
+    imports: Vec<Option<usize>>,
+    /// Functions it defines itself.
+    own: u32,
     globals: u32,
     memory: Option<MemoryType>,
     /// Whether it has a section of this number.
@@ -122,24 +181,10 @@ impl Plan {
                 Payload::TypeSection(types) => self.types = types.count(),
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
-                        let import = import?;
-                        match import.ty {
-                            TypeRef::Func(_) => self.functions += 1,
-                            TypeRef::Memory(memory) if import.module == MODULE => {
-                                let most = memory.maximum;
-                                self.memory = Some(MemoryType {
-                                    minimum: memory.initial,
-                                    maximum: most,
-                                    memory64: false,
-                                    shared: false,
-                                    page_size_log2: None,
-                                });
-                            }
-                            _ => {}
-                        }
+                        self.import(&import?);
                     }
                 }
-                Payload::FunctionSection(functions) => self.functions += functions.count(),
+                Payload::FunctionSection(functions) => self.own = functions.count(),
                 Payload::GlobalSection(globals) => (self.globals, self.has_globals) = (globals.count(), true),
                 Payload::ExportSection(exports) => {
                     for export in exports {
@@ -157,123 +202,77 @@ impl Plan {
         Ok(())
     }
 
-    fn call(&self, name: &str) -> Instruction<'static> {
-        Instruction::Call(self.called[name])
+    fn import(&mut self, import: &wasmparser::Import<'_>) {
+        match import.ty {
+            TypeRef::Func(_) => self.imports.push(arguments(import.module, import.name)),
+            TypeRef::Memory(memory) if import.module == MODULE => {
+                self.memory = Some(MemoryType {
+                    minimum: memory.initial,
+                    maximum: memory.maximum,
+                    memory64: false,
+                    shared: false,
+                    page_size_log2: None,
+                });
+            }
+            _ => {}
+        }
     }
 
-    /// Where the data document is.
+    /// Imported functions that stay.
+    fn kept(&self) -> u32 {
+        self.imports.iter().filter(|replaced| replaced.is_none()).count() as u32
+    }
+
+    /// Where a function of the host is.
+    fn host(&self, place: u32) -> u32 {
+        self.kept() + place
+    }
+
+    /// Where the functions begin that it defines.
+    fn first(&self) -> u32 {
+        self.kept() + HOST.len() as u32
+    }
+
+    /// Where the functions begin that take the place of imports.
+    fn first_replaced(&self) -> u32 {
+        self.first() + self.own
+    }
+
+    /// Where the functions begin that are exported.
+    fn first_added(&self) -> u32 {
+        self.first_replaced() + self.imports.len() as u32 - self.kept()
+    }
+
+    /// Where a function of the module is afterwards.
+    fn place_of(&self, function: u32) -> u32 {
+        let before = |function: u32| {
+            self.imports[..function as usize].iter().filter(|replaced| replaced.is_some()).count() as u32
+        };
+        match self.imports.get(function as usize) {
+            None => self.first() + function - self.imports.len() as u32,
+            Some(Some(_)) => self.first_replaced() + before(function),
+            Some(None) => function - before(function),
+        }
+    }
+
+    /// The global that holds the data document; behind it where the heap ends, and the entry point.
     fn data(&self) -> u32 {
         self.globals
     }
 
-    /// Where the heap begins behind it.
     fn heap(&self) -> u32 {
         self.globals + 1
     }
 
-    fn function(&self, name: &str) -> Function {
-        match name {
-            "weir_alloc" => self.alloc(),
-            "weir_configure" => self.configure(),
-            "weir_evaluate" => self.evaluate(),
-            BUILTINS => self.told("builtins"),
-            ENTRY_POINTS => self.told("entrypoints"),
-            _ => of(&[], &[]),
-        }
-    }
-
-    /// Room for an input: what the evaluation before has left is forgotten.
-    fn alloc(&self) -> Function {
-        of(
-            &[],
-            &[
-                Instruction::GlobalGet(self.heap()),
-                Instruction::If(BlockType::Empty),
-                Instruction::GlobalGet(self.heap()),
-                self.call("opa_heap_ptr_set"),
-                Instruction::End,
-                Instruction::LocalGet(0),
-                self.call("opa_malloc"),
-            ],
-        )
-    }
-
-    fn configure(&self) -> Function {
-        let mut body = vec![
-            Instruction::LocalGet(0),
-            Instruction::LocalGet(1),
-            self.call("opa_json_parse"),
-            Instruction::GlobalSet(self.data()),
-        ];
-        body.extend(self.called.get(STASH).map(|stash| Instruction::Call(*stash)));
-        body.extend([self.call("opa_heap_ptr_get"), Instruction::GlobalSet(self.heap()), Instruction::I64Const(0)]);
-        of(&[], &body)
-    }
-
-    fn evaluate(&self) -> Function {
-        /// The only one.
-        const ENTRY: i32 = 0;
-        const JSON: i32 = 0;
-        let mut body = vec![
-            Instruction::I32Const(0),
-            Instruction::I32Const(ENTRY),
-            Instruction::GlobalGet(self.data()),
-            Instruction::LocalGet(0),
-            Instruction::LocalGet(1),
-            self.call("opa_heap_ptr_get"),
-            Instruction::I32Const(JSON),
-            self.call(EVAL),
-            Instruction::LocalSet(2),
-        ];
-        body.extend(text_at(2, 3));
-        of(&[ValType::I32; 2], &body)
-    }
-
-    /// What a function tells, as JSON.
-    fn told(&self, name: &str) -> Function {
-        let mut body = vec![self.call(name), self.call("opa_json_dump"), Instruction::LocalSet(0)];
-        body.extend(text_at(0, 1));
-        of(&[ValType::I32; 2], &body)
+    fn entry(&self) -> u32 {
+        self.globals + 2
     }
 }
 
-/// A function of these locals and instructions.
-fn of(locals: &[ValType], body: &[Instruction<'_>]) -> Function {
-    let mut function = Function::new_with_locals_types(locals.iter().copied());
-    body.iter().for_each(|instruction| _ = function.instruction(instruction));
-    function.instruction(&Instruction::End);
-    function
-}
-
-/// The address in a local, and the length of the text there, which a zero ends: `address << 32 | length`.
-fn text_at(address: u32, end: u32) -> Vec<Instruction<'static>> {
-    let byte = MemArg { offset: 0, align: 0, memory_index: 0 };
-    vec![
-        Instruction::LocalGet(address),
-        Instruction::LocalSet(end),
-        Instruction::Block(BlockType::Empty),
-        Instruction::Loop(BlockType::Empty),
-        Instruction::LocalGet(end),
-        Instruction::I32Load8U(byte),
-        Instruction::I32Eqz,
-        Instruction::BrIf(1),
-        Instruction::LocalGet(end),
-        Instruction::I32Const(1),
-        Instruction::I32Add,
-        Instruction::LocalSet(end),
-        Instruction::Br(0),
-        Instruction::End,
-        Instruction::End,
-        Instruction::LocalGet(address),
-        Instruction::I64ExtendI32U,
-        Instruction::I64Const(32),
-        Instruction::I64Shl,
-        Instruction::LocalGet(end),
-        Instruction::LocalGet(address),
-        Instruction::I32Sub,
-        Instruction::I64ExtendI32U,
-        Instruction::I64Or,
-    ]
+/// How many arguments the function of the host's takes that an import calls.
+fn arguments(module: &str, name: &str) -> Option<usize> {
+    let count = name.strip_prefix(CALLS).filter(|_| module == MODULE)?.parse().ok();
+    count.filter(|count| *count <= MOST_ARGUMENTS)
 }
 
 /// Copies a module and changes what is planned.
@@ -282,16 +281,22 @@ struct Adapter<'a>(&'a Plan);
 impl Reencode for Adapter<'_> {
     type Error = Infallible;
 
+    fn function_index(&mut self, function: u32) -> Result<u32, Error> {
+        Ok(self.0.place_of(function))
+    }
+
     fn parse_type_section(
         &mut self,
         types: &mut TypeSection,
         section: wasmparser::TypeSectionReader<'_>,
     ) -> Result<(), Error> {
         utils::parse_type_section(self, types, section)?;
-        types.ty().function([], []);
-        types.ty().function([ValType::I32], [ValType::I32]);
-        types.ty().function([ValType::I32; 2], [ValType::I64]);
-        types.ty().function([], [ValType::I64]);
+        for (parameters, results) in TYPES {
+            types.ty().function(parameters.iter().copied(), results.iter().copied());
+        }
+        for count in 0..=MOST_ARGUMENTS {
+            types.ty().function(vec![ValType::I32; 2 + count], [ValType::I32]);
+        }
         Ok(())
     }
 
@@ -302,9 +307,13 @@ impl Reencode for Adapter<'_> {
     ) -> Result<(), Error> {
         for import in section.into_imports() {
             let import = import?;
-            if !matches!(import.ty, TypeRef::Memory(_)) {
+            let stays = !matches!(import.ty, TypeRef::Memory(_)) && arguments(import.module, import.name).is_none();
+            if stays {
                 imports.import(import.module, import.name, self.entity_type(import.ty)?);
             }
+        }
+        for (name, ty) in HOST {
+            imports.import(HOST_MODULE, name, EntityType::Function(self.0.types + ty));
         }
         Ok(())
     }
@@ -315,6 +324,8 @@ impl Reencode for Adapter<'_> {
         section: wasmparser::FunctionSectionReader<'_>,
     ) -> Result<(), Error> {
         utils::parse_function_section(self, functions, section)?;
+        let by_count = self.0.types + TYPES.len() as u32;
+        self.0.imports.iter().flatten().for_each(|count| _ = functions.function(by_count + *count as u32));
         ADDED.iter().for_each(|(_, ty)| _ = functions.function(self.0.types + ty));
         Ok(())
     }
@@ -326,7 +337,7 @@ impl Reencode for Adapter<'_> {
     ) -> Result<(), Error> {
         utils::parse_global_section(self, globals, section)?;
         let number = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
-        (0..2).for_each(|_| _ = globals.global(number, &ConstExpr::i32_const(0)));
+        (0..3).for_each(|_| _ = globals.global(number, &ConstExpr::i32_const(0)));
         Ok(())
     }
 
@@ -337,8 +348,9 @@ impl Reencode for Adapter<'_> {
     ) -> Result<(), Error> {
         utils::parse_export_section(self, exports, section)?;
         for (place, (name, _)) in ADDED.iter().enumerate() {
-            exports.export(name, ExportKind::Func, self.0.functions + place as u32);
+            exports.export(name, ExportKind::Func, self.0.first_added() + place as u32);
         }
+        exports.export(ENTRY, ExportKind::Global, self.0.entry());
         if !self.0.exports_memory {
             exports.export(MEMORY, ExportKind::Memory, 0);
         }
@@ -351,6 +363,7 @@ impl Reencode for Adapter<'_> {
         section: wasmparser::CodeSectionReader<'_>,
     ) -> Result<(), Error> {
         utils::parse_code_section(self, code, section)?;
+        self.0.imports.iter().flatten().for_each(|count| _ = code.function(&self.0.asking(*count)));
         ADDED.iter().for_each(|(name, _)| _ = code.function(&self.0.function(name)));
         Ok(())
     }

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use serde::Serialize;
 
+use crate::shape::Shape;
 use crate::verdict::Effect;
 
 pub(crate) use config::canonical_json;
@@ -82,6 +83,10 @@ pub(crate) struct Binding {
     pub grants: BTreeSet<Grant>,
     /// Its configuration: an object, `{}` by default.
     pub config: serde_json::Value,
+    /// Which entry point of a module of OPA's is asked; none where it has one alone.
+    pub entrypoint: Option<String>,
+    /// What a module of OPA's is given as its input; none: the request.
+    pub input: Option<Shape>,
     /// Where the set names it.
     pub place: Place,
     /// Where each value of the configuration stands; [`Binding::config_place`] reads it.
@@ -105,6 +110,8 @@ impl Binding {
             isolation: Isolation::default(),
             grants: BTreeSet::new(),
             config: serde_json::json!({}),
+            entrypoint: None,
+            input: None,
             place: Place::default(),
             config_places: None,
         }
@@ -207,6 +214,10 @@ pub(crate) enum Grant {
     Log,
     /// Counters that outlive an evaluation: `state.take`.
     State,
+    /// `rand.intn` of Rego, which follows from the request's id.
+    Rand,
+    /// `uuid.rfc4122` of Rego, alike.
+    Uuid,
 }
 
 impl Grant {
@@ -215,6 +226,8 @@ impl Grant {
         match self {
             Grant::Log => "log",
             Grant::State => "state",
+            Grant::Rand => "rand",
+            Grant::Uuid => "uuid",
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::compiled::Blank;
 use crate::digest::Digest;
 use crate::pool::Pool;
+use crate::rego::Calls;
 
 /// A policy that can judge, however many names it has.
 pub(crate) struct Variant {
@@ -30,4 +31,7 @@ pub(crate) struct Note {
     pub(crate) sample_fuel: u64,
     /// Pages its evaluations write.
     pub(crate) pages: Vec<usize>,
+    /// How it is called, where it is a module of OPA's.
+    #[serde(default)]
+    pub(crate) rego: Calls,
 }

@@ -91,7 +91,7 @@ impl Linked {
         self.pre.component()
     }
 
-    pub(super) fn has_wasi(&self) -> bool {
+    pub(super) fn has_clock(&self) -> bool {
         self.has_wasi
     }
 

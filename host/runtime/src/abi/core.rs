@@ -129,9 +129,9 @@ impl Linked {
         self.pre.module()
     }
 
-    /// Whether it has the stand-in for WASI in it.
-    pub(super) fn has_wasi(&self) -> bool {
-        self.beside == Beside::Wasi
+    /// Whether it can ask for the time.
+    pub(super) fn has_clock(&self) -> bool {
+        self.beside != Beside::Nothing
     }
 
     fn beside(module: &Module) -> Beside {
@@ -167,6 +167,10 @@ impl Linked {
     ) -> wasmtime::Result<()> {
         let Some(export) = &self.exports.configure else { return Ok(()) };
         let configure = function::<(i32, i32), i64>(store, &calls.instance, export);
+        if let Some(entry) = calls.instance.get_global(&mut *store, rego::ENTRY).filter(|_| calls.is_rego) {
+            let number = store.data().rego.entry;
+            entry.set(&mut *store, Val::I32(number))?;
+        }
         let length = input_length(config)?;
         let pointer = call(running, store, &calls.alloc, length).await?;
         calls.write(store, Input { pointer, length }, config)?;

@@ -25,8 +25,10 @@ const AS_IN_A_VERDICT: [&str; 4] = ["findings", "edits", "scores", "obligations"
 
 /// The verdict that a result set of OPA's means, as JSON.
 pub(super) fn verdict(results: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    let results: Value = serde_json::from_slice(results)
-        .map_err(|error| bad_output(&format!("the result of the policy is no JSON: {error}")))?;
+    let unread = |why: &str| bad_output(&format!("the result of the policy cannot be read: {why}"));
+    let results = std::str::from_utf8(results).map_err(|_| unread("it is no text"))?;
+    // Sets are sorted here: a module of OPA's has them in the order of its hashes.
+    let results = weir_rego::Value::parse(results).map_err(|why| unread(&why))?.to_json();
     let document = results.get(0).and_then(|result| result.get("result"));
     let verdict = match document {
         None => json!({ "effect": "deny", "findings": [undefined()] }),
@@ -92,11 +94,8 @@ fn of_object(fields: &Map<String, Value>) -> Result<Value, String> {
     Ok(Value::Object(verdict))
 }
 
-/// The members of a set as findings, in the order of their text: a set has none of its own.
 fn findings(rule: &str, severity: &str, members: &[Value]) -> Result<Vec<Value>, String> {
-    let mut members: Vec<&Value> = members.iter().collect();
-    members.sort_by_cached_key(|member| member.to_string());
-    members.into_iter().map(|member| finding(rule, severity, member)).collect()
+    members.iter().map(|member| finding(rule, severity, member)).collect()
 }
 
 fn finding(rule: &str, severity: &str, member: &Value) -> Result<Value, String> {
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     fn said(document: &str) -> Result<Value, String> {
-        let results = format!(r#"[{{"result":{document}}}]"#);
+        let results = format!(r#"{{{{"result":{document}}}}}"#);
         verdict(results.as_bytes())
             .map(|json| serde_json::from_slice(&json).unwrap())
             .map_err(|error| error.to_string())
@@ -137,7 +136,9 @@ mod tests {
             ("true", "allow", 0),
             ("false", "deny", 0),
             ("[]", "allow", 0),
+            (r#"{"b","a"}"#, "deny", 2),
             (r#"["b","a"]"#, "deny", 2),
+            ("set()", "allow", 0),
             (r#"{"allow":true}"#, "allow", 0),
             (r#"{"allow":false}"#, "deny", 0),
             (r#"{"allow":true,"deny":["no"]}"#, "deny", 1),
@@ -150,12 +151,12 @@ mod tests {
             let count = verdict["findings"].as_array().map_or(0, Vec::len);
             assert_eq!((verdict["effect"].as_str(), count), (Some(effect), findings), "{document}");
         }
-        assert_eq!(said(r#"["b","a"]"#).unwrap()["findings"][0]["message"], "a");
+        assert_eq!(said(r#"{"b","a"}"#).unwrap()["findings"][0]["message"], "a");
     }
 
     #[test]
     fn undefined_is_deny_and_nonsense_an_error() {
-        let verdict: Value = serde_json::from_slice(&verdict(b"[]").unwrap()).unwrap();
+        let verdict: Value = serde_json::from_slice(&verdict(b"set()").unwrap()).unwrap();
         assert_eq!((&verdict["effect"], &verdict["findings"][0]["code"]), (&"deny".into(), &"rego.undefined".into()));
         for document in
             ["7", r#""yes""#, "{}", r#"{"allow":"yes"}"#, r#"{"deny":"no"}"#, "[7]", r#"{"findings":1,"allow":true}"#]

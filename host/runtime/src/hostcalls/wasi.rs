@@ -39,6 +39,16 @@ impl World {
         self.nanos
     }
 
+    /// The moment it began at, while nobody has moved the clock on.
+    pub(super) fn nanos(&self) -> i64 {
+        self.nanos
+    }
+
+    /// What its random numbers follow from, while nobody has drawn one.
+    pub(super) fn seed(&self) -> u64 {
+        self.random
+    }
+
     /// SplitMix64, whose state is a counter: no seed is a bad one.
     pub(super) fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -80,6 +90,14 @@ fn write(mut caller: Caller<'_, HostSide>, descriptor: i32, pointer: i32, length
 }
 
 impl HostSide {
+    /// What the host itself has to say to whoever reads the log of a guest.
+    pub(super) fn note(&mut self, text: &str) {
+        const DEBUG: i32 = 3;
+        if self.logs {
+            self.log.add(DEBUG, text.as_bytes());
+        }
+    }
+
     /// What a guest prints: lines for its log where it has one, and its last words.
     pub(super) fn print(&mut self, descriptor: i32, text: &[u8]) {
         if descriptor == STDERR {

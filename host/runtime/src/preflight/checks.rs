@@ -1,7 +1,7 @@
 //! What can be said of a policy without compiling it: its ABI, its capabilities, its bounds, its configuration.
 
 use crate::abi;
-use crate::inspect::Inspection;
+use crate::inspect::{Abi, Inspection};
 use crate::loader::Bundle;
 use crate::manifest::Manifest;
 use crate::report::{LoadError, Report, SetError};
@@ -29,6 +29,10 @@ pub(super) fn check(
     {
         let help = format!("if the policy may use it, add {wanted} to its `grants`");
         refuse(format!("its manifest asks for the capability {wanted}, which is not granted"), Some(help));
+    }
+    let for_rego = [("entrypoint", binding.entrypoint.is_some()), ("input", binding.input.is_some())];
+    for (key, _) in for_rego.iter().filter(|(_, is_said)| *is_said && facts.abi != Abi::Rego) {
+        refuse(format!("`{key}` is for modules of `opa build -t wasm`, and this is none"), None);
     }
     if facts.memory_bytes > binding.limits.memory_bytes {
         let (has, limit) = (facts.memory_bytes, binding.limits.memory_bytes);

@@ -9,7 +9,6 @@
 //! Whatever cannot be done is left out, and the reason is kept for whoever asks: without a snapshot a policy is configured
 //! at each start; without a layout its instances are not kept.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use crate::engine::Code;
 use crate::inspect::{Abi, Inspection, validate};
 use crate::instance::{Asked, Deadline, Question, Run, Template, Waiting};
 use crate::manifest::Manifest;
-use crate::rego;
+use crate::rego::{self, Calls};
 use crate::request::{Request, RequestLimits};
 use crate::restore::{self, Kept, Layout, pages_of};
 use crate::rewrite::restorable;
@@ -45,6 +44,8 @@ pub(super) struct Order<'a> {
     /// Whether the module was validated now.
     pub(super) validated: bool,
     pub(super) manifest: &'a Manifest,
+    /// Digest of the module its code is made from.
+    pub(super) module: Digest,
     /// The configuration as the guest is given it, and its digest.
     pub(super) config: &'a str,
     pub(super) digest: Digest,
@@ -64,14 +65,14 @@ impl Order<'_> {
     fn key(&self) -> Digest {
         let Binding { limits, grants, .. } = self.binding;
         let grants: Vec<&str> = grants.iter().map(|grant| grant.as_str()).collect();
-        Digest::of(format!("variant {} {} {limits:?} {grants:?}", self.facts.digest, self.digest).as_bytes())
+        Digest::of(format!("variant {} {} {limits:?} {grants:?}", self.module, self.digest).as_bytes())
     }
 
     /// The variant as it was made before, on this machine.
     pub(super) async fn stored(&self, shelf: &mut Shelf<'_>) -> Option<Finished> {
         let note: Note = serde_json::from_slice(&shelf.note(&self.key())?).ok()?;
-        let module = shelf.find(note.snapshot.as_ref().unwrap_or(&self.facts.digest))?;
-        let template = self.template(&module, note.snapshot.is_none().then_some(self.config)).ok()?;
+        let module = shelf.find(note.snapshot.as_ref().unwrap_or(&self.module))?;
+        let template = self.template(&module, &note.rego, note.snapshot.is_none().then_some(self.config)).ok()?;
         let layout = match &note.unrestorable {
             Some(_) => None,
             None => {
@@ -90,11 +91,13 @@ impl Order<'_> {
         }
         let instrumented = instrument(self.wasm, self.facts);
         let wasm = instrumented.as_ref().map_or(self.wasm, |instrumented| &instrumented.wasm);
-        let module = shelf.code(&self.facts.digest, wasm).map_err(Fault::Compile)?;
-        let plain = self.template(&module, Some(self.config)).map_err(Fault::Policy)?;
+        let module = shelf.code(&self.module, wasm).map_err(Fault::Compile)?;
+        let mut plain = self.template(&module, &Calls::default(), Some(self.config)).map_err(Fault::Policy)?;
         plain.rehearse().await.map_err(|failure| Fault::Policy(format!("cannot be started: {failure}")))?;
+        let mut calls = Calls::default();
         if self.facts.abi == Abi::Rego {
-            self.asks_for_what_there_is(&plain).await.map_err(Fault::Policy)?;
+            calls = self.calls(&plain).await.map_err(Fault::Policy)?;
+            plain = self.template(&module, &calls, Some(self.config)).map_err(Fault::Policy)?;
         }
         let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
@@ -103,7 +106,7 @@ impl Order<'_> {
             Ok(instrumented) => self.snapshot(&plain, &instrumented, &samples, &said, shelf).await,
             Err(why) => Err(Fault::Snapshot(why)),
         };
-        let (template, layout, note) = match snapshot {
+        let (template, layout, mut note) = match snapshot {
             Ok(finished) => finished,
             Err(Fault::Snapshot(why)) => {
                 let unrestorable = Some("there is no snapshot to put it back to".to_owned());
@@ -112,31 +115,18 @@ impl Order<'_> {
             }
             Err(fault) => return Err(fault),
         };
+        note.rego = calls;
         let written = serde_json::to_vec(&note).expect("a note always serialises into memory");
         shelf.write_down(&self.key(), &written);
         Ok(Finished { template, layout, note, blank: Some(Blank(module)) })
     }
 
-    /// Whether a module of OPA's can do with what this host has: one entry point, and no built-in function of its host's.
-    async fn asks_for_what_there_is(&self, plain: &Template) -> Result<(), String> {
-        /// A module can ask for a hundred.
-        const EXAMPLES: usize = 20;
-        let quoted = |names: &BTreeMap<String, i64>| {
-            names.keys().take(EXAMPLES).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-        };
-        let entry_points = plain.told(rego::ENTRY_POINTS).await?;
-        if entry_points.len() != 1 {
-            let names = quoted(&entry_points);
-            return Err(format!(
-                "has {} entry points ({names}), and a policy is asked for one: build it with one `-e`",
-                entry_points.len()
-            ));
-        }
-        let builtins = plain.told(rego::BUILTINS).await?;
-        match builtins.is_empty() {
-            true => Ok(()),
-            false => Err(format!("needs built-in functions that this host does not have: {}", quoted(&builtins))),
-        }
+    /// How a module of OPA's is called, if this host has what it asks for.
+    async fn calls(&self, plain: &Template) -> Result<Calls, String> {
+        let Binding { entrypoint, grants, .. } = self.binding;
+        let entry = rego::entry(&plain.told(rego::ENTRY_POINTS).await?, entrypoint.as_deref())?;
+        let builtins = rego::builtins(plain.told(rego::BUILTINS).await?, grants)?;
+        Ok(Calls { entry, builtins })
     }
 
     /// The same policy, starting as it is when it is configured and trained.
@@ -159,7 +149,9 @@ impl Order<'_> {
         };
         let digest = Digest::of(&wasm);
         let module = shelf.code(&digest, &wasm).map_err(Fault::snapshot)?;
-        let template = self.template(&module, None).map_err(Fault::Snapshot)?;
+        let template = plain
+            .from_snapshot(&module, &self.binding.grants)
+            .map_err(|error| Fault::Snapshot(not_linked(&error)))?;
         let after = samples::judge(&template, self.manifest, samples).await.map_err(trained_away)?;
         if let Some(index) = before.differs(&after) {
             return Err(trained_away(format!("sample {index} of its manifest: another verdict")));
@@ -173,7 +165,14 @@ impl Order<'_> {
             Err(why) => (None, Some(why)),
         };
         let pages = layout.iter().flat_map(Layout::pages).collect();
-        let note = Note { snapshot: Some(digest), plain: untrained, unrestorable, sample_fuel: after.fuel, pages };
+        let note = Note {
+            snapshot: Some(digest),
+            plain: untrained,
+            unrestorable,
+            sample_fuel: after.fuel,
+            pages,
+            ..Note::default()
+        };
         Ok((template, layout, note))
     }
 
@@ -284,12 +283,16 @@ impl Order<'_> {
         SIZES.into_iter().filter_map(probe).collect()
     }
 
-    fn template(&self, code: &Code, config: Option<&str>) -> Result<Template, String> {
+    fn template(&self, code: &Code, calls: &Calls, config: Option<&str>) -> Result<Template, String> {
         let Binding { grants, limits, .. } = self.binding;
         let engine = Arc::clone(self.code.engine());
-        let template = Template::new(engine, code, grants, *limits, config);
-        template.map_err(|error| format!("cannot be linked: {error:#}"))
+        let template = Template::new(engine, code, grants, *limits, calls.known(), config);
+        template.map_err(|error| not_linked(&error))
     }
+}
+
+fn not_linked(error: &wasmtime::Error) -> String {
+    format!("cannot be linked: {error:#}")
 }
 
 /// The error of a policy whose snapshot judges otherwise than the policy itself.

@@ -15,6 +15,7 @@ use super::{
     WhenRecordFails, WhenUnbound, config, limits,
 };
 use crate::report::SetError;
+use crate::shape::Shape;
 use crate::text::{quoted, suggestion};
 use crate::verdict::Effect;
 
@@ -182,8 +183,22 @@ fn binding(errors: &mut Errors<'_>, value: Value<'_>) -> Binding {
         binding.config = json;
         binding.config_places = Some(places);
     }
+    binding.entrypoint = table.get("entrypoint").and_then(|value| value.owned_text(errors));
+    binding.input = table.get("input").and_then(|value| input(errors, value));
     table.finish(errors);
     binding
+}
+
+/// A JSON pointer into the request, or a table of such.
+fn input(errors: &mut Errors<'_>, value: Value<'_>) -> Option<Shape> {
+    match value.toml {
+        DeValue::String(text) if !text.is_empty() && !text.starts_with('/') => {
+            let help = Some("write a JSON pointer, such as `input = \"/payload\"`".to_owned());
+            value.wrong(errors, format!("{} is no JSON pointer into the request", quoted(text)), help)
+        }
+        DeValue::String(text) => Some(Shape::At(text.to_string())),
+        _ => config::read(errors, value).map(|(said, _)| Shape::new(&said)),
+    }
 }
 
 /// A path that stays in the folder of the set.
@@ -301,7 +316,8 @@ impl Word for Isolation {
 }
 
 impl Word for Grant {
-    const WORDS: &'static [(&'static str, Self)] = &[("log", Grant::Log), ("state", Grant::State)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("log", Grant::Log), ("state", Grant::State), ("rand", Grant::Rand), ("uuid", Grant::Uuid)];
 }
 
 impl Word for WhenUnbound {

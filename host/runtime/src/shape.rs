@@ -1,0 +1,126 @@
+//! Other shapes of a request, for policies that were written for them: `input` of a policy.
+//!
+//! ```text
+//! "/payload"                                  the value at a JSON pointer into the request
+//! { kind = "Review", user = "/subject/id" }   an object of such; a text that is no pointer stands for itself
+//! ```
+//!
+//! A member whose pointer finds nothing is left out, as in a request. The whole is `null` where it finds nothing, and never
+//! missing: to a policy in Rego an input that is not there would make every `not` true.
+
+use serde_json::Value as Json;
+
+use crate::json::{Document, Places, write_text};
+
+/// Deeper than a request may be, by what the host fills in.
+const DEEPEST: usize = 130;
+
+/// What a policy is given instead of the request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shape {
+    /// What stands in the request at a JSON pointer.
+    At(String),
+    /// The same in every request, as JSON.
+    Constant(String),
+    /// Members.
+    Object(Vec<(String, Shape)>),
+    /// Items; one whose pointer finds nothing is `null`, so that the others keep their places.
+    Array(Vec<Shape>),
+}
+
+impl Shape {
+    /// Reads a shape as a set says it.
+    pub(crate) fn new(said: &Json) -> Shape {
+        match said {
+            Json::String(text) if text.is_empty() || text.starts_with('/') => Shape::At(text.clone()),
+            Json::Object(members) => {
+                Shape::Object(members.iter().map(|(name, value)| (name.clone(), Shape::new(value))).collect())
+            }
+            Json::Array(items) => Shape::Array(items.iter().map(Shape::new).collect()),
+            other => Shape::Constant(other.to_string()),
+        }
+    }
+
+    /// A request, as the host has encoded it, in this shape.
+    pub(crate) fn of(&self, request: &[u8]) -> Vec<u8> {
+        let document = Document::parse(request, DEEPEST).expect("the host has encoded it");
+        let mut out = Vec::with_capacity(request.len());
+        if !self.write(&mut Places::of(document.root()), &mut out) {
+            out.extend_from_slice(b"null");
+        }
+        out
+    }
+
+    /// Writes the value; nothing where there is none.
+    fn write(&self, request: &mut Places<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Shape::At(pointer) => match request.at(pointer) {
+                Some(value) => out.extend_from_slice(value.raw().as_bytes()),
+                None => return false,
+            },
+            Shape::Constant(json) => out.extend_from_slice(json.as_bytes()),
+            Shape::Object(members) => {
+                out.push(b'{');
+                let mut is_first = true;
+                for (name, shape) in members {
+                    let before = out.len();
+                    if !is_first {
+                        out.push(b',');
+                    }
+                    write_text(name, out);
+                    out.push(b':');
+                    match shape.write(request, out) {
+                        true => is_first = false,
+                        false => out.truncate(before),
+                    }
+                }
+                out.push(b'}');
+            }
+            Shape::Array(items) => {
+                out.push(b'[');
+                for (place, item) in items.iter().enumerate() {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    if !item.write(request, out) {
+                        out.extend_from_slice(b"null");
+                    }
+                }
+                out.push(b']');
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shaped(shape: Json) -> String {
+        let request = br#"{"checkpoint":"a","subject":{"id":"bob"},"payload":{"n":1.50,"list":[1,2]}}"#;
+        String::from_utf8(Shape::new(&shape).of(request)).unwrap()
+    }
+
+    #[test]
+    fn a_shape_is_filled_from_the_request() {
+        for (shape, filled) in [
+            (serde_json::json!("/payload"), r#"{"n":1.50,"list":[1,2]}"#),
+            (serde_json::json!("/payload/list/1"), "2"),
+            (serde_json::json!("/nothing"), "null"),
+            (
+                serde_json::json!({"kind": "Review", "who": "/subject/id", "no": "/none"}),
+                r#"{"kind":"Review","who":"bob"}"#,
+            ),
+            (serde_json::json!({"no": "/none", "a": {"n": "/payload/n"}}), r#"{"a":{"n":1.50}}"#),
+            (serde_json::json!(["/none", "/checkpoint", 7, true]), r#"[null,"a",7,true]"#),
+        ] {
+            assert_eq!(shaped(shape), filled);
+        }
+    }
+
+    #[test]
+    fn the_empty_pointer_is_the_request() {
+        assert!(shaped(Json::from("")).starts_with(r#"{"checkpoint":"a","#));
+    }
+}
