@@ -5,8 +5,8 @@
 //! { kind = "Review", user = "/subject/id" }   an object of such; a text that is no pointer stands for itself
 //! ```
 //!
-//! A member whose pointer finds nothing is left out, as in a request. The whole is `null` where it finds nothing, and never
-//! missing: to a policy in Rego an input that is not there would make every `not` true.
+//! A member whose pointer finds nothing is left out, as in a request. Where the whole finds nothing, nothing is given, and a policy
+//! in Rego has no `input`: it is undefined, as with OPA.
 
 use serde_json::Value as Json;
 
@@ -41,13 +41,11 @@ impl Shape {
         }
     }
 
-    /// A request, as the host has encoded it, in this shape.
+    /// A request, as the host has encoded it, in this shape; no bytes where there is nothing.
     pub(crate) fn of(&self, request: &[u8]) -> Vec<u8> {
         let document = Document::parse(request, DEEPEST).expect("the host has encoded it");
         let mut out = Vec::with_capacity(request.len());
-        if !self.write(&mut Places::of(document.root()), &mut out) {
-            out.extend_from_slice(b"null");
-        }
+        self.write(&mut Places::of(document.root()), &mut out);
         out
     }
 
@@ -107,7 +105,7 @@ mod tests {
         for (shape, filled) in [
             (serde_json::json!("/payload"), r#"{"n":1.50,"list":[1,2]}"#),
             (serde_json::json!("/payload/list/1"), "2"),
-            (serde_json::json!("/nothing"), "null"),
+            (serde_json::json!("/nothing"), ""),
             (
                 serde_json::json!({"kind": "Review", "who": "/subject/id", "no": "/none"}),
                 r#"{"kind":"Review","who":"bob"}"#,
