@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use weir::{Abi, Inspection, Item, Manifest};
+use weir::{Abi, Inspection, Item, Manifest, RegoModule};
 
 use crate::exit::{Exit, Failed, OrFail, printed};
 use crate::terminal::{Paint, count, counted, fact, plain, shortened, size, wrapped};
@@ -124,6 +124,10 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
     if inspection.has_lines {
         fact(out, paint, "lines", "a trap names lines of its source")?;
     }
+    if let Some(RegoModule { entry_points, builtins }) = &inspection.rego {
+        names(out, paint, "asked for", entry_points)?;
+        names(out, paint, "asks for", builtins)?;
+    }
     items(out, paint, "imports", &inspection.imports)?;
     items(out, paint, "exports", &inspection.exports)?;
     match manifest {
@@ -185,6 +189,17 @@ fn kind(schema: &Value) -> String {
         (None, Some(most)) => format!("{of} up to {most}"),
         (None, None) => of.to_owned(),
     }
+}
+
+/// Entry points, or built-in functions of the host, of a module of OPA's.
+fn names(out: &mut impl Write, paint: Paint, name: &str, names: &[String]) -> io::Result<()> {
+    if names.is_empty() {
+        return fact(out, paint, name, "nothing");
+    }
+    for (number, text) in names.iter().enumerate() {
+        fact(out, paint, if number == 0 { name } else { "" }, &plain(text))?;
+    }
+    Ok(())
 }
 
 fn items(out: &mut impl Write, paint: Paint, name: &str, items: &[Item]) -> io::Result<()> {

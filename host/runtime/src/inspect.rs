@@ -17,7 +17,7 @@ use wasmparser::{
 
 use crate::digest::Digest;
 use crate::manifest::{Manifest, SECTION};
-use crate::rego;
+use crate::rego::{self, RegoModule};
 
 /// Proposals a guest may use: what today's compilers emit. Everything else is attack surface; `externref` is, too, since
 /// the engine runs without a garbage collector.
@@ -140,6 +140,9 @@ pub struct Inspection {
     /// Why there can be no snapshot of it once it is configured, so that it is configured for each evaluation; none where there
     /// can be one.
     pub plain: Option<String>,
+    /// What a module of OPA's lists; none for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rego: Option<RegoModule>,
     /// Its own description; none where it has no section `weir:manifest`.
     pub manifest: Option<Manifest>,
 }
@@ -212,6 +215,7 @@ impl Inspection {
             exports: Vec::new(),
             problems: Vec::new(),
             plain: None,
+            rego: None,
             manifest: None,
         }
     }

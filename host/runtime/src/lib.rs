@@ -82,6 +82,7 @@ pub use pool::InstanceMetrics;
 pub use preflight::inspect;
 pub use publisher::{GenerationEvent, RollbackError};
 pub use record::{NoteKind, Recorder, RecorderError};
+pub use rego::RegoModule;
 pub use report::{LoadError, Report, SetError};
 pub use request::{Request, RequestError, RequestLimits};
 pub use runtime::{Builder, Caller, OpenError, Runtime, check};

@@ -57,6 +57,14 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, Vec<String>> {
     let problems = abi::check(&adapted.facts, |_| true);
     inspection.memory_bytes = adapted.facts.memory_bytes;
     inspection.problems = problems.into_iter().map(|(message, _)| message).collect();
+    if inspection.abi == Abi::Rego {
+        let listed = rego::listed(wasm);
+        // What the set may grant is no reason to refuse it.
+        let grants = BTreeSet::from([Grant::Rand, Grant::Uuid]);
+        let missing = listed.builtins.iter().filter_map(|name| rego::why_not(name, &grants));
+        inspection.problems.extend(missing.map(|why| format!("needs the built-in function {why}")));
+        inspection.rego = Some(listed);
+    }
     inspection.plain = instrument(adapted.wasm.as_deref().unwrap_or(wasm), &adapted.facts).err();
     Ok(inspection)
 }

@@ -17,6 +17,7 @@
 pub(crate) mod bundle;
 mod asked;
 mod functions;
+mod listed;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,7 +25,9 @@ use std::convert::Infallible;
 use serde::{Deserialize, Serialize};
 use weir_rego::Builtin;
 
-pub(crate) use self::asked::{builtins, entry};
+pub(crate) use self::asked::{builtins, entry, why_not};
+pub use self::listed::RegoModule;
+pub(crate) use self::listed::listed;
 
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
