@@ -146,10 +146,10 @@ pub(crate) fn components(effort: Effort) -> Vec<Figure> {
     let over_core = |isolation: &str, effort: Effort| {
         let trial_of = |wasm| trial(wasm, isolation, "{}", TrialOptions::default());
         let (component, core) = (trial_of(COMPONENT_GUEST), trial_of(GUEST));
-        let given = given(&core, CALL);
-        let said = |trial: &Trial| trial.call(0, &given).answer.expect("the guest answers");
-        assert_eq!(said(&component), said(&core));
-        compare(effort, calls(&component, &given), calls(&core, &given))
+        let (typed, json) = (given(&component, CALL), given(&core, CALL));
+        let said = |trial: &Trial, given| trial.call(0, given).answer.expect("the guest answers");
+        assert_eq!(said(&component, &typed), said(&core, &json));
+        compare(effort, calls(&component, &typed), calls(&core, &json))
     };
     let warm = over_core("reuse", Effort { batch: effort.batch * 5, ..effort });
     let fresh = over_core("fresh", effort);

@@ -12,7 +12,9 @@ pub(crate) use self::core::Input;
 use crate::engine::{Code, Running};
 use crate::hostcalls::HostSide;
 use crate::inspect::{Abi, Inspection};
+use crate::reads::Reads;
 use crate::set::Grant;
+use crate::system::Case;
 use crate::text::quoted;
 use crate::verdict::{Failure, FailureKind};
 
@@ -69,6 +71,19 @@ impl Linked {
         }
     }
 
+    /// Whether it is given JSON.
+    pub(crate) fn takes_json(&self) -> bool {
+        matches!(self, Linked::Core(_))
+    }
+
+    /// What a policy with these reads is given of a request.
+    pub(crate) fn given(&self, reads: &Reads, case: &Case<'_>) -> Vec<u8> {
+        match self {
+            Linked::Core(_) => reads.cut(case),
+            Linked::Component(_) => component::given::write(reads, case),
+        }
+    }
+
     /// Instantiates it, which runs what it runs at its start.
     pub(crate) async fn start(
         &self,
@@ -119,26 +134,26 @@ impl Guest {
     #[inline]
     pub(crate) fn judge(
         &mut self,
-        request: &[u8],
+        given: &[u8],
         longest: u64,
         takes: impl Fn(Input) -> bool,
     ) -> wasmtime::Result<Result<Vec<u8>, Input>> {
         match &self.calls {
-            Calls::Core(calls) => calls.judge(&mut self.store, request, longest, takes),
-            Calls::Component(calls) => calls.judge(&mut self.store, request, longest).map(Ok),
+            Calls::Core(calls) => calls.judge(&mut self.store, given, longest, takes),
+            Calls::Component(calls) => calls.judge(&mut self.store, given, longest).map(Ok),
         }
     }
 
     /// As [`Guest::judge`], on a stack of its own.
     pub(crate) async fn judge_on_fiber(
         &mut self,
-        request: &[u8],
+        given: &[u8],
         longest: u64,
         takes: impl Fn(Input) -> bool,
     ) -> wasmtime::Result<Result<Vec<u8>, Input>> {
         match &self.calls {
-            Calls::Core(calls) => calls.judge_on_fiber(&mut self.store, request, longest, takes).await,
-            Calls::Component(calls) => calls.judge_on_fiber(&mut self.store, request, longest).await.map(Ok),
+            Calls::Core(calls) => calls.judge_on_fiber(&mut self.store, given, longest, takes).await,
+            Calls::Component(calls) => calls.judge_on_fiber(&mut self.store, given, longest).await.map(Ok),
         }
     }
 

@@ -10,9 +10,11 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 use crate::abi::{Guest, Input, Linked};
 use crate::engine::{self, Code, Engine, Running};
 use crate::hostcalls::{HostSide, Log, Moment};
+use crate::reads::Reads;
 use crate::rego::Known;
 use crate::set::{Grant, Limits};
 use crate::state::{Account, Taken};
+use crate::system::Case;
 use crate::verdict::{Failure, FailureKind};
 
 /// A compiled module with its configuration and bounds: all that an instance is made from.
@@ -179,6 +181,16 @@ impl Template {
     /// Whether it has a clock and random numbers.
     pub(crate) fn has_clock(&self) -> bool {
         self.linked.has_clock()
+    }
+
+    /// Whether what it is given is JSON, as records name it.
+    pub(crate) fn takes_json(&self) -> bool {
+        self.linked.takes_json()
+    }
+
+    /// What a policy with these reads is given of a request.
+    pub(crate) fn given(&self, reads: &Reads, case: &Case<'_>) -> Vec<u8> {
+        self.linked.given(reads, case)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

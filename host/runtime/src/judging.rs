@@ -29,6 +29,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) encoded: Vec<u8>,
     /// The parts of it that policies have been given so far.
     cuts: Vec<Cut>,
+    /// What components have been given so far, by their readings.
+    images: Vec<(usize, Vec<u8>)>,
     pub(crate) selected: Vec<&'a Policy>,
     /// One for each selected policy that has answered, in the same order.
     judged: Vec<Judgement>,
@@ -88,7 +90,7 @@ impl<'a> Judging<'a> {
         let case = loaded.case(&request);
         let (selected, encoded) = (loaded.select(&case), Reads::default().cut(&case));
         let judged = Vec::with_capacity(selected.len());
-        Judging { loaded, state, request, waiting, encoded, cuts: Vec::new(), selected, judged }
+        Judging { loaded, state, request, waiting, encoded, cuts: Vec::new(), images: Vec::new(), selected, judged }
     }
 
     /// Runs every selected policy, one after the other.
@@ -136,16 +138,31 @@ impl<'a> Judging<'a> {
 
     /// Encodes what a policy is given, where no policy before was given the same.
     fn cut_for(&mut self, policy: &Policy) {
-        let Policy { reads, reading, .. } = policy;
+        let Policy { reads, reading, variant, .. } = policy;
+        let case = self.loaded.case(&self.request);
         if !reads.is_the_request() && !self.cuts.iter().any(|cut| cut.reading == *reading) {
-            let bytes = reads.cut(&self.loaded.case(&self.request));
+            let bytes = reads.cut(&case);
             self.cuts.push(Cut { reading: *reading, digest: Digest::of(&bytes), bytes });
+        }
+        let template = variant.pool.template();
+        if !template.takes_json() && !self.images.iter().any(|(of, _)| of == reading) {
+            self.images.push((*reading, template.given(reads, &case)));
         }
     }
 
-    async fn judge(&self, policy: &Policy, clock: &mut Instant) -> Judgement {
+    /// What a policy is given, and the digest that names it in records; none where it is the whole request.
+    fn given(&self, policy: &Policy) -> (&[u8], Option<Digest>) {
         let cut = self.cuts.iter().find(|cut| cut.reading == policy.reading);
-        let (input, given) = cut.map_or((&self.encoded, None), |cut| (&cut.bytes, Some(cut.digest)));
+        let (json, digest) = cut.map_or((&self.encoded, None), |cut| (&cut.bytes, Some(cut.digest)));
+        if policy.variant.pool.template().takes_json() {
+            return (json, digest);
+        }
+        let image = self.images.iter().find(|(reading, _)| *reading == policy.reading);
+        (&image.expect("what a policy is given is made before it is asked").1, digest)
+    }
+
+    async fn judge(&self, policy: &Policy, clock: &mut Instant) -> Judgement {
+        let (input, given) = self.given(policy);
         let pool = &policy.variant.pool;
         let started = *clock;
         let deadline = Deadline::since(started, pool.template().limits(), self.waiting);

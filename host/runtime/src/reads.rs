@@ -3,6 +3,7 @@
 //! "This policy never saw the protected attribute" holds because the host never handed it over. Free-form parts are
 //! copied as the caller wrote them, so host, guest and auditor read the same digits.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::json::{Kind, Value, segments, write_text};
@@ -118,14 +119,34 @@ impl Reads {
         tree.is_whole()
     }
 
+    fn wanted(&self, field: &str) -> Option<&Tree> {
+        if self.is_everything() { Some(&self.tree) } else { self.tree.0.get(field) }
+    }
+
+    /// Whether anything of a field is given to a policy.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.wanted(field).is_some()
+    }
+
+    /// What a policy is given of a field that callers fill: nothing where it does not read it.
+    pub(crate) fn seen<'a>(&'a self, field: &str, value: Option<Value<'a>>) -> Option<Seen<'a>> {
+        Seen::of(value?, self.wanted(field)?)
+    }
+
+    /// The context as a policy is given it, of which the caller has said `given`.
+    pub(crate) fn context<'a>(&'a self, case: &Case<'a>, given: Option<Value<'a>>) -> Option<Cow<'a, str>> {
+        let (tree, given) = (self.wanted("context")?, self.seen("context", given));
+        let Some(system) = case.system else { return given.map(Seen::json) };
+        let mut out = Writer::with_capacity(160);
+        out.context(tree, given, system);
+        Some(Cow::Owned(out.text()))
+    }
+
     /// The JSON a policy with these reads is given.
     pub(crate) fn cut(&self, case: &Case<'_>) -> Vec<u8> {
         let request = case.request;
         let mut out = Writer::with_capacity(request.root().raw().len() + 160);
-        let wanted = |field: &str| match self.tree.0.get(field) {
-            Some(tree) => Some(tree),
-            None => self.is_everything().then_some(&self.tree),
-        };
+        let wanted = |field: &str| self.wanted(field);
         out.open(b'{');
         let (id, checkpoint, tenant) = (request.id(), request.checkpoint(), request.tenant());
         let filled: [_; SETTLED] =
@@ -138,10 +159,13 @@ impl Reads {
         }
         for field in &FIELDS[SETTLED..] {
             let Some(tree) = wanted(field) else { continue };
-            let given = request.root().get(field);
+            let given = request.root().get(field).and_then(|value| Seen::of(value, tree));
             match case.system.filter(|_| *field == "context") {
-                Some(system) => out.context(tree, given, system),
-                None => given.into_iter().for_each(|value| out.member(field, value, tree)),
+                Some(system) => {
+                    out.key(field);
+                    out.context(tree, given, system);
+                }
+                None => given.into_iter().for_each(|value| out.member(field, value)),
             }
         }
         out.close(b'}');
@@ -149,6 +173,44 @@ impl Reads {
             None => out.bytes,
             Some(shape) => shape.of(&out.bytes),
         }
+    }
+}
+
+/// A value in a request, as far as a policy reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    value: Value<'a>,
+    tree: &'a Tree,
+}
+
+impl<'a> Seen<'a> {
+    /// None where only something inside of the value is read, and nothing is inside of it.
+    fn of(value: Value<'a>, tree: &'a Tree) -> Option<Seen<'a>> {
+        (tree.is_whole() || value.kind() == Kind::Object).then_some(Seen { value, tree })
+    }
+
+    /// The members of an object that are read.
+    pub(crate) fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Seen<'a>)> {
+        let Seen { value, tree } = self;
+        value.members().filter_map(move |(key, value)| {
+            let tree = if tree.is_whole() { tree } else { tree.0.get(&*key)? };
+            Some((key, Seen::of(value, tree)?))
+        })
+    }
+
+    /// The value itself, where it is no object: such a one is read whole.
+    pub(crate) fn value(self) -> Value<'a> {
+        self.value
+    }
+
+    /// The JSON of it.
+    pub(crate) fn json(self) -> Cow<'a, str> {
+        if self.tree.is_whole() {
+            return Cow::Borrowed(self.value.raw());
+        }
+        let mut out = Writer::with_capacity(self.value.raw().len());
+        out.value(self);
+        Cow::Owned(out.text())
     }
 }
 
@@ -195,29 +257,23 @@ impl Writer {
         self.bytes.extend_from_slice(b"\":");
     }
 
-    fn member(&mut self, key: &str, value: Value<'_>, tree: &Tree) {
-        if tree.is_whole() {
-            self.key(key);
-            self.bytes.extend_from_slice(value.raw().as_bytes());
-        } else if value.kind() == Kind::Object {
-            self.key(key);
-            self.open(b'{');
-            self.selected(value, tree);
-            self.close(b'}');
-        }
+    fn member(&mut self, key: &str, seen: Seen<'_>) {
+        self.key(key);
+        self.value(seen);
     }
 
-    fn selected(&mut self, value: Value<'_>, tree: &Tree) {
-        for (key, value) in value.members() {
-            if let Some(tree) = tree.0.get(&*key) {
-                self.member(&key, value, tree);
-            }
+    fn value(&mut self, seen: Seen<'_>) {
+        if seen.tree.is_whole() {
+            self.bytes.extend_from_slice(seen.value.raw().as_bytes());
+            return;
         }
+        self.open(b'{');
+        seen.members().for_each(|(key, seen)| self.member(&key, seen));
+        self.close(b'}');
     }
 
     /// The registered context, and the caller's keys that do not stand in it.
-    fn context(&mut self, tree: &Tree, given: Option<Value<'_>>, system: &RegisteredContext) {
-        self.key("context");
+    fn context(&mut self, tree: &Tree, given: Option<Seen<'_>>, system: &RegisteredContext) {
         self.open(b'{');
         for (key, json) in system.members() {
             if tree.is_whole() || tree.0.contains_key(key) {
@@ -225,15 +281,13 @@ impl Writer {
                 self.bytes.extend_from_slice(json.as_bytes());
             }
         }
-        for (key, value) in given.iter().flat_map(|value| value.members()) {
-            match tree.0.get(&*key) {
-                _ if system.registers(&key) => {}
-                Some(subtree) => self.member(&key, value, subtree),
-                None if tree.is_whole() => self.member(&key, value, tree),
-                None => {}
-            }
-        }
+        let own = given.into_iter().flat_map(Seen::members).filter(|(key, _)| !system.registers(key));
+        own.for_each(|(key, seen)| self.member(&key, seen));
         self.close(b'}');
+    }
+
+    fn text(self) -> String {
+        String::from_utf8(self.bytes).expect("it is made of texts")
     }
 }
 

@@ -73,7 +73,8 @@ pub struct Request {
 const DEFAULT_TENANT: &str = "default";
 /// Longest id, checkpoint, tenant or system, in bytes.
 const LONGEST_NAME: usize = 256;
-const ORIGINS: [&str; 5] = ["system", "user", "model", "tool", "retrieved"];
+/// Where a text may come from.
+pub(crate) const ORIGINS: [&str; 5] = ["system", "user", "model", "tool", "retrieved"];
 
 pub(crate) const FIELDS: [&str; 12] = [
     "id",

@@ -70,12 +70,13 @@ impl Trial {
         self.loaded.plan()
     }
 
-    /// What a policy would be given of a request: what its manifest says it reads, encoded.
+    /// What a policy would be given of a request: what its manifest says it reads, encoded as its ABI has it.
     ///
     /// # Panics
     /// There is no policy at this place of the set.
     pub fn given(&self, policy: usize, request: &Request) -> Vec<u8> {
-        self.policy(policy).reads.cut(&self.loaded.case(request))
+        let Policy { variant, reads, .. } = self.policy(policy);
+        variant.pool.template().given(reads, &self.loaded.case(request))
     }
 
     /// Lets a policy judge. Blocks; a deadline is one second at least, as for whatever nobody waits for.

@@ -1,18 +1,18 @@
 //! The component ABI: a typed request goes in, a typed verdict comes out, by the canonical ABI of the component model.
 //!
-//! A component exports the interface [`JUDGE`] of `plugin-sdk/wit/policy.wit`. The request is filled from the JSON that a core
-//! module would be given, without another copy of its texts but the one into the guest; the verdict becomes the JSON that a core
-//! module would answer, so that one decoder checks both.
+//! A component exports the interface [`JUDGE`] of `plugin-sdk/wit/policy.wit`. The request is given as an image of the record
+//! ([`given`]); the verdict becomes the JSON that a core module would answer, so that one decoder checks both.
 
+pub(super) mod given;
 mod types;
 
 use std::collections::BTreeSet;
 use std::io;
 
-use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Linker, TypedFunc};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker, TypedFunc};
 use wasmtime::{Store, Trap, WasmBacktrace};
 
-use self::types::{Given, Request, Verdict};
+use self::types::{Request, Verdict};
 use super::{Problem, bad_output, not_granted, refused_config};
 use crate::engine::{Running, TABLE_ELEMENTS};
 use crate::hostcalls::{self, HostSide, preview2};
@@ -112,25 +112,24 @@ impl Linked {
             let found = instance.get_func(&mut *store, index);
             found.ok_or_else(|| bad_output(&format!("`{JUDGE}` holds what is no function")))
         };
-        let calls = Calls { configure: function(&self.configure)?, evaluate: function(&self.evaluate)?, instance };
+        let (configure, evaluate) = (function(&self.configure)?, function(&self.evaluate)?);
         // What is not of its type is told while the set is loaded, since everything is started then.
         let of_type = |name: &str, error| bad_output(&format!("`{name}` of `{JUDGE}` is not of its type: {error:#}"));
-        let configure = calls.configure.typed::<(&str,), (Result<(), String>,)>(&*store);
-        configure.map_err(|error: wasmtime::Error| of_type(CONFIGURE, error))?;
-        let evaluate: wasmtime::Result<Evaluate<'_>> = calls.evaluate.typed(&*store);
-        evaluate.map_err(|error| of_type(EVALUATE, error))?;
-        Ok(calls)
+        let configure = configure.typed(&*store).map_err(|error| of_type(CONFIGURE, error))?;
+        let evaluate = evaluate.typed(&*store).map_err(|error| of_type(EVALUATE, error))?;
+        Ok(Calls { instance, configure, evaluate })
     }
 }
 
-/// `evaluate` with its types. It borrows what it is asked, so it is made for each question.
+/// `configure` with its types, and `evaluate`: what they are asked is borrowed, for as long as a call takes.
+type Configure<'a> = TypedFunc<(&'a str,), (Result<(), String>,)>;
 type Evaluate<'a> = TypedFunc<(Request<'a>,), (Result<Verdict, String>,)>;
 
 /// The ways to call a live instance.
 pub(crate) struct Calls {
     pub(crate) instance: Instance,
-    configure: Func,
-    evaluate: Func,
+    configure: Configure<'static>,
+    evaluate: Evaluate<'static>,
 }
 
 impl Calls {
@@ -141,7 +140,7 @@ impl Calls {
         running: Running,
         config: &str,
     ) -> wasmtime::Result<()> {
-        let configure = self.configure.typed::<(&str,), (Result<(), String>,)>(&*store)?;
+        let configure: Configure<'_> = self.configure;
         let said = match running {
             Running::Inline => configure.call(&mut *store, (config,)),
             Running::Fiber => configure.call_async(&mut *store, (config,)).await,
@@ -155,47 +154,43 @@ impl Calls {
     fn question<'a>(
         &self,
         store: &mut Store<HostSide>,
-        request: &'a [u8],
+        given: &'a [u8],
         longest: u64,
-    ) -> wasmtime::Result<(Evaluate<'a>, Given<'a>)> {
-        let evaluate = self.evaluate.typed(&*store)?;
-        let given = Given::parse(request).map_err(|why| bad_output(&why))?;
+    ) -> wasmtime::Result<(Evaluate<'a>, Request<'a>)> {
+        let request = given::read(given).ok_or_else(|| bad_output("what it is given is no request"))?;
         store.set_hostcall_fuel(hostcalls::largest_answer(longest));
-        Ok((evaluate, given))
+        Ok((self.evaluate, request))
     }
 
     /// Asks for a verdict on the calling stack; the answer is its JSON.
-    pub(super) fn judge(
-        &self,
-        store: &mut Store<HostSide>,
-        request: &[u8],
-        longest: u64,
-    ) -> wasmtime::Result<Vec<u8>> {
-        let (evaluate, given) = self.question(store, request, longest)?;
-        answer(evaluate.call(&mut *store, (given.request(),)), longest)
+    pub(super) fn judge(&self, store: &mut Store<HostSide>, given: &[u8], longest: u64) -> wasmtime::Result<Vec<u8>> {
+        let (evaluate, request) = self.question(store, given, longest)?;
+        answer(evaluate.call(&mut *store, (request,)), longest)
     }
 
     /// As [`Calls::judge`], on a stack of its own.
     pub(super) async fn judge_on_fiber(
         &self,
         store: &mut Store<HostSide>,
-        request: &[u8],
+        given: &[u8],
         longest: u64,
     ) -> wasmtime::Result<Vec<u8>> {
-        let (evaluate, given) = self.question(store, request, longest)?;
-        answer(evaluate.call_async(&mut *store, (given.request(),)).await, longest)
+        let (evaluate, request) = self.question(store, given, longest)?;
+        answer(evaluate.call_async(&mut *store, (request,)).await, longest)
     }
 }
 
 /// The JSON of what a guest said. It can be many times as long as what the guest wrote, so it is bounded as it grows.
 fn answer(said: wasmtime::Result<(Result<Verdict, String>,)>, longest: u64) -> wasmtime::Result<Vec<u8>> {
+    /// An answer that says more than yes.
+    const USUAL_ANSWER: usize = 256;
     #[derive(serde::Serialize)]
     struct Refusal {
         error: String,
     }
     let too_long = || bad_output(&format!("an answer of more than {longest} bytes, the limit (limit `output`)"));
     let (said,) = said.map_err(|error| crossing(error, too_long))?;
-    let mut json = Bounded { bytes: Vec::new(), longest };
+    let mut json = Bounded { bytes: Vec::with_capacity(USUAL_ANSWER), longest };
     let written = match said {
         Ok(verdict) => serde_json::to_writer(&mut json, &verdict),
         Err(error) => serde_json::to_writer(&mut json, &Refusal { error }),

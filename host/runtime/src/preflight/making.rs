@@ -99,7 +99,7 @@ impl Order<'_> {
             calls = self.calls(&plain).await.map_err(Fault::Policy)?;
             plain = self.template(&module, &calls, Some(self.config)).map_err(Fault::Policy)?;
         }
-        let samples = samples::of(self.manifest).map_err(Fault::Policy)?;
+        let samples = samples::of(self.manifest, &plain).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
         let snapshot = match instrumented {
             Ok(_) if !self.snapshots => Err(Fault::Snapshot("nobody wants one".to_owned())),
@@ -206,7 +206,7 @@ impl Order<'_> {
             return Err("this machine cannot protect pages".to_owned());
         }
         let image = template.image().await.map_err(|failure| failure.to_string())?;
-        let probes = if samples.is_empty() { self.probes() } else { Vec::new() };
+        let probes = if samples.is_empty() { self.probes(template) } else { Vec::new() };
         let requests = samples.iter().map(|sample| &sample.given).chain(&probes);
         let (mut layout, mut judged, mut too_many) = (Arc::new(Layout::closed(&image)), false, false);
         let until = Instant::now() + LEARNING;
@@ -264,7 +264,7 @@ impl Order<'_> {
     }
 
     /// Plain requests of usual sizes. Larger ones would open pages that are then copied back after every small one, too.
-    fn probes(&self) -> Vec<Vec<u8>> {
+    fn probes(&self, template: &Template) -> Vec<Vec<u8>> {
         const SIZES: [usize; 2] = [100, 800];
         let checkpoints = self.binding.checkpoints.iter().flatten().map(|pattern| pattern.to_string());
         let checkpoints = checkpoints.chain(self.manifest.checkpoints.iter().flatten().cloned());
@@ -278,7 +278,7 @@ impl Order<'_> {
             });
             let request = Request::parse_within(json.to_string().as_bytes(), &RequestLimits::default());
             let request = request.ok()?.reproducible();
-            Some(self.manifest.reads.cut(&Case { request: &request, system: None }))
+            Some(template.given(&self.manifest.reads, &Case { request: &request, system: None }))
         };
         SIZES.into_iter().filter_map(probe).collect()
     }

@@ -13,12 +13,12 @@ pub(super) struct Sample {
 }
 
 /// The samples of a manifest.
-pub(super) fn of(manifest: &Manifest) -> Result<Vec<Sample>, String> {
+pub(super) fn of(manifest: &Manifest, template: &Template) -> Result<Vec<Sample>, String> {
     let sample = |(index, text): (usize, &String)| {
         let request = Request::parse_within(text.as_bytes(), &RequestLimits::default())
             .map_err(|error| format!("sample {index} of its manifest is no request: {error}"))?
             .reproducible();
-        let given = manifest.reads.cut(&Case { request: &request, system: None });
+        let given = template.given(&manifest.reads, &Case { request: &request, system: None });
         Ok(Sample { request, given })
     };
     manifest.samples.iter().enumerate().map(sample).collect()
