@@ -3,6 +3,7 @@
 //! With the feature `component` [`policy!`](crate::policy) makes a module for a component, which `weir build` turns into one.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -169,26 +170,29 @@ fn utc(millis: u64) -> String {
     let day = of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hours, minutes, seconds) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60);
     // By hand: formatting takes longer than judging does.
-    let mut text = String::with_capacity(24);
-    let mut push = |number: u64, digits: u32, after: &str| {
-        let digit = |place| char::from(b'0' + (number / 10_u64.pow(place) % 10) as u8);
-        text.extend((0..digits).rev().map(digit));
-        text.push_str(after);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |places: Range<usize>, number: u64| {
+        // What fits into its places; a year has four digits.
+        let mut rest = number as u32;
+        text[places].iter_mut().rev().for_each(|digit| {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        });
     };
-    [(year, 4, "-"), (month, 2, "-"), (day, 2, "T"), (hours, 2, ":"), (minutes, 2, ":"), (seconds, 2, "")]
+    let (of_hour, of_second) = (of_day / 1_000 % 3_600, of_day % 1_000);
+    [(0..4, year), (5..7, month), (8..10, day), (11..13, of_day / 3_600_000), (14..16, of_hour / 60)]
         .into_iter()
-        .for_each(|(number, digits, after)| push(number, digits, after));
-    let fraction = of_day % 1_000;
-    if fraction > 0 {
-        let zeros = [100, 10].iter().filter(|ten| fraction % **ten == 0).count() as u32;
-        text.push('.');
-        let digit = |place| char::from(b'0' + (fraction / 10_u64.pow(place) % 10) as u8);
-        text.extend((zeros..3).rev().map(digit));
-    }
-    text.push('Z');
-    text
+        .chain([(17..19, of_hour % 60), (20..23, of_second)])
+        .for_each(|(places, number)| put(places, number));
+    let end = match of_second {
+        0 => 19,
+        fraction if fraction % 100 == 0 => 21,
+        fraction if fraction % 10 == 0 => 22,
+        _ => 23,
+    };
+    text[end] = b'Z';
+    String::from_utf8_lossy(&text[..=end]).into_owned()
 }
 
 #[cfg(test)]
