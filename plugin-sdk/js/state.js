@@ -10,10 +10,10 @@ const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const LONGEST = 366 * UNITS.d;
 
 /** Any time of this length. The host counts in sixteenths of it, always towards the limit. */
-export const sliding = (ms) => ({ ms: whole("window", ms), kind: "sliding" });
+export const sliding = (ms) => known({ ms, kind: "sliding" });
 
 /** From one multiple of this length since 1970, UTC, to the next: 86,400,000 are calendar days. */
-export const tumbling = (ms) => ({ ms: whole("window", ms), kind: "tumbling" });
+export const tumbling = (ms) => known({ ms, kind: "tumbling" });
 
 /** Milliseconds of `90s`, `10m`, `12h` or `30d`, as configurations write them: up to 366 days. */
 export function millis(text) {
@@ -55,6 +55,9 @@ function granted() {
 function known(window) {
   if (window?.kind !== "sliding" && window?.kind !== "tumbling") {
     throw new TypeError("a window is made by `sliding` or `tumbling`");
+  }
+  if (!Number.isSafeInteger(window.ms) || window.ms < 1 || window.ms > LONGEST) {
+    throw new RangeError(`a window has 1 ms to 366 days, not ${window.ms}`);
   }
   return window;
 }

@@ -2,9 +2,15 @@ import type { Effect, Policy, Severity } from "./weir.js";
 
 /**
  * The verdict on a request, both in their JSON forms. Throws the text that the host would be told where the policy refuses its
- * configuration or cannot judge.
+ * configuration or cannot judge. The policy is given what `reads` point to and nothing else, as by a host: those of its
+ * manifest.json where none are named here.
  */
-export function tried(judge: Policy, config: unknown, request: Record<string, unknown>): Tried;
+export function tried(
+  judge: Policy,
+  config: unknown,
+  request: Record<string, unknown>,
+  reads?: readonly string[],
+): Tried;
 
 export interface Tried {
   effect: Effect;

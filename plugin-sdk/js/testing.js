@@ -1,13 +1,15 @@
 // Tries a policy as the host does, without Wasm: `node --test` is enough.
 
+import { readFileSync } from "node:fs";
+
 import { host } from "./state.js";
 
 /**
  * The verdict on a request, both in their JSON forms. Throws the text that the host would be told where the policy refuses its
- * configuration or cannot judge.
+ * configuration or cannot judge. The policy is given what `reads` in its manifest.json point to and nothing else, as by a host.
  */
-export function tried(judge, config, request) {
-  const asked = record(request);
+export function tried(judge, config, request, reads = manifest().reads) {
+  const asked = record(given(request, reads));
   const said = ((call) => {
     try {
       judge.configure(JSON.stringify(config));
@@ -21,6 +23,33 @@ export function tried(judge, config, request) {
   return JSON.parse(JSON.stringify({ ...said, scores }));
 }
 
+/** The one beside the policy; without one it reads everything. */
+function manifest() {
+  try {
+    return JSON.parse(readFileSync(new URL("../manifest.json", import.meta.url), "utf8"));
+  } catch (error) {
+    if (error.code === "ENOENT") return {};
+    throw error;
+  }
+}
+
+function given(request, reads = [""]) {
+  const segments = (pointer) => pointer.split("/").slice(1).map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return cut({ tenant: "default", ...request }, reads.map(segments));
+}
+
+/** What of a value the pointers lead to, by way of objects. */
+function cut(value, pointers) {
+  if (pointers.some((pointer) => pointer.length === 0)) return value;
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return undefined;
+  const kept = {};
+  for (const [name, inner] of Object.entries(value)) {
+    const deeper = pointers.filter(([first]) => first === name).map(([, ...rest]) => rest);
+    if (deeper.length > 0) kept[name] = cut(inner, deeper);
+  }
+  return kept;
+}
+
 /** A request as the interface has it; what is missing is empty. */
 function record({ time, subject, action, resource, context, content, measures, payload, ...texts }) {
   const entity = ({ type: kind = "", id = "", properties = {} } = {}) => {
@@ -30,7 +59,7 @@ function record({ time, subject, action, resource, context, content, measures, p
   return {
     id: "",
     checkpoint: "",
-    tenant: "default",
+    tenant: "",
     system: "",
     ...texts,
     timeMs: time === undefined ? 0 : Date.parse(time),

@@ -7,8 +7,8 @@ export interface Policy {
 /**
  * Makes a policy of a function from a configuration and a request to a verdict. An error it throws means "cannot judge".
  *
- * `settings` are all settings with their defaults, and any other is an error; or they are a function from what the operator wrote
- * to what `judge` is given, which may check it and prepare what is costly.
+ * `settings` are all settings with their defaults, and any other is an error, or one of another type; or they are a function from
+ * what the operator wrote to what `judge` is given, which may check it. It runs before every evaluation.
  */
 export function policy<Given, Config>(judge: Judge<Config>, settings: (given: Given) => Config): Policy;
 export function policy<Config extends object>(judge: Judge<Config>, settings: Config): Policy;

@@ -7,19 +7,20 @@
 
 import { within } from "./world.js";
 
-const SDK = ["weir.js", "world.js", "state.js"];
+const SDK = ["weir.js", "world.js", "state.js", "testing.js", "component.js"];
 const SEVERITIES = ["info", "low", "medium", "high", "critical"];
 
 /**
  * Makes what the component exports as `judge`.
  *
- * `settings` are all settings with their defaults, and any other is an error; or they are a function from what the operator
- * wrote to what `judge` is given, which may check it and prepare what is costly.
+ * `settings` are all settings with their defaults, and any other is an error, or one of another type; or they are a function
+ * from what the operator wrote to what `judge` is given, which may check it. It runs before every evaluation.
  */
 export function policy(judge, settings = (given) => given) {
+  if (typeof judge !== "function") throw new TypeError("`policy` is given no function that judges");
   let config;
   let ready = false;
-  return {
+  const made = {
     configure: (text) => {
       ready = false;
       explained(() => within({ id: "", timeMs: 0 }, () => (config = configured(settings, JSON.parse(text)))));
@@ -36,6 +37,16 @@ export function policy(judge, settings = (given) => given) {
         return verdict.record();
       }),
   };
+  policies.add(made);
+  return made;
+}
+
+const policies = new WeakSet();
+
+/** What a component may export: anything else would trap when it is called. */
+export function made(judge) {
+  if (!policies.has(judge)) throw new TypeError("`judge` is not what `policy(…)` has made");
+  return judge;
 }
 
 function configured(settings, given) {
@@ -43,7 +54,18 @@ function configured(settings, given) {
   if (typeof given !== "object" || Array.isArray(given)) throw new TypeError("the configuration is not an object");
   const unknown = Object.keys(given ?? {}).find((name) => !Object.hasOwn(settings, name));
   if (unknown !== undefined) throw new TypeError(`unknown setting \`${unknown}\``);
+  for (const [name, value] of Object.entries(given ?? {})) {
+    const [is, wanted] = [kind(value), kind(settings[name])];
+    // A default that is nothing says nothing of what may be there.
+    if (is !== wanted && wanted !== "null") throw new TypeError(`the setting \`${name}\` is of type ${is}, not ${wanted}`);
+  }
   return { ...settings, ...given };
+}
+
+/** The type of a value, as JSON has types. */
+function kind(value) {
+  if (value === null || value === undefined) return "null";
+  return Array.isArray(value) ? "array" : typeof value;
 }
 
 /** Throws text in place of errors: it is what the host is told, and anything else would end in a trap without a word. */
@@ -51,7 +73,11 @@ function explained(call) {
   try {
     return call();
   } catch (error) {
-    throw explanation(error).toWellFormed();
+    let said = "thrown: what has no text"; // one that throws while it is looked at
+    try {
+      said = explanation(error).toWellFormed();
+    } catch {}
+    throw said;
   }
 }
 
@@ -170,12 +196,29 @@ function words(at, text, word) {
 
 function matches(at, text, pattern) {
   const found = [];
-  // Another one, since where the policy's own begins depends on what was done with it before.
-  const all = new RegExp(pattern.source, pattern.global ? pattern.flags : `${pattern.flags}g`);
-  for (const match of text.matchAll(all)) {
-    if (match[0] !== "") found.push({ at, start: match.index, end: match.index + match[0].length, text: match[0] });
+  const all = pattern.global ? pattern : global(pattern);
+  const { lastIndex } = all;
+  const width = all.unicode || all.unicodeSets ? (index) => (text.codePointAt(index) > 0xffff ? 2 : 1) : () => 1;
+  all.lastIndex = 0;
+  for (let match = all.exec(text); match !== null; match = all.exec(text)) {
+    const [word] = match;
+    if (word === "") all.lastIndex += width(all.lastIndex);
+    else found.push({ at, start: match.index, end: match.index + word.length, text: word });
   }
+  all.lastIndex = lastIndex;
   return found;
+}
+
+const globals = new Map();
+
+/**
+ * The same regular expression with the flag `g`. Made once, since that can cost more than to look through a text, and kept by
+ * what it says, since a literal is a new one each time.
+ */
+function global({ source, flags }) {
+  const name = `${flags}/${source}`;
+  if (!globals.has(name)) globals.set(name, new RegExp(source, `${flags}g`));
+  return globals.get(name);
 }
 
 /** The length of a text in UTF-8. QuickJS has no TextEncoder, and asking for each character takes it ten times as long. */

@@ -1,46 +1,43 @@
 // What a policy sees of the world while it judges: the clock is the time of the request, random numbers follow from its id, and
 // the console is the host's log. QuickJS has no console, and asks a host for clock and seed that is not there.
 
-// Only a component whose world imports the log has it.
-const log = await import("weir:policy/log@1.0.0").catch(() => undefined);
-
 const LEVELS = { error: 0, warn: 1, info: 2, log: 2, debug: 3 };
 
 let now = 0;
 let id = "";
 let random;
-let judging = false; // the log is the host's: there is none while the component is built
+let judging = false; // otherwise clock and random numbers are those outside; there is no log while the component is built
 
-const clock = new Proxy(Date, {
-  construct: (date, given, made) => {
-    return Reflect.construct(date, given.length > 0 ? given : [now], made === clock ? date : made);
-  },
-  apply: (date) => new date(now).toString(),
-  get: (date, name, receiver) => (name === "now" ? () => now : Reflect.get(date, name, receiver)),
+// Installed for good, so that what a policy has kept of them is not those of the engine.
+const RealDate = Date;
+const clock = new Proxy(RealDate, {
+  construct: (date, given, made) => Reflect.construct(date, given.length > 0 || !judging ? given : [now], made),
+  apply: () => new clock().toString(),
+  get: (date, name, receiver) => (name === "now" ? time : Reflect.get(date, name, receiver)),
 });
+const time = () => (judging ? now : RealDate.now());
+RealDate.prototype.constructor = clock;
+globalThis.Date = clock;
 
-const stopped = { now: () => 0 };
+const chance = Math.random;
+Math.random = () => (judging ? (random ??= numbers(id))() : chance());
 
-const chance = () => (random ??= numbers(id))();
+globalThis.performance ??= { now: () => 0 };
+const passed = performance.now.bind(performance);
+const stopped = { value: () => (judging ? 0 : passed()) };
+// QuickJS lets nobody define it.
+if (!Reflect.defineProperty(performance, "now", stopped)) globalThis.performance = Object.create(performance, { now: stopped });
 
 /** Calls a function in the world of a request. */
 export function within(request, call) {
-  const { Date, performance } = globalThis;
-  const { random: theirs } = Math;
   now = request.timeMs;
   id = request.id;
   random = undefined;
   judging = true;
-  globalThis.Date = clock;
-  globalThis.performance = stopped;
-  Math.random = chance;
   try {
     return call();
   } finally {
     judging = false;
-    globalThis.Date = Date;
-    globalThis.performance = performance;
-    Math.random = theirs;
   }
 }
 
@@ -69,3 +66,6 @@ const line = (level) => (...values) => {
   if (judging) log?.write(level, values.map(shown).join(" ").toWellFormed());
 };
 globalThis.console ??= Object.fromEntries(Object.entries(LEVELS).map(([name, level]) => [name, line(level)]));
+
+// Only a component whose world imports the log has it. Asked for last: what is above is there before anybody waits.
+const log = await import("weir:policy/log@1.0.0").catch(() => undefined);
