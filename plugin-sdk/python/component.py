@@ -15,14 +15,24 @@ if _random is not None:
 from componentize_py_types import Err  # noqa: E402
 from wit_world.imports import types  # noqa: E402
 
-from .weir import Action, Entity, Measure, Part, Request, Verdict  # noqa: E402
+from .weir import Action, Entity, Measure, Part, Policy, Request, crossing  # noqa: E402
+
+# Anything else would be built, and would not answer.
+if not isinstance(judge, Policy):
+    raise TypeError("`judge` in policy.py is not what `@policy` makes")
 
 ORIGINS = {origin: origin.name.lower() for origin in types.Origin}
-EFFECTS = {effect.name.lower(): effect for effect in types.Effect}
-SEVERITIES = {severity.name.lower(): severity for severity in types.Severity}
 
 FOLDER = policy.__file__.rpartition("/")[0] + "/"
 SDK = __file__.rpartition("/")[0] + "/"
+
+
+class Types:
+    """Those of the interface that a verdict has."""
+
+    EFFECTS = {effect.name.lower(): effect for effect in types.Effect}
+    SEVERITIES = {severity.name.lower(): severity for severity in types.Severity}
+    Verdict, Finding, Edit, Score, Obligation = types.Verdict, types.Finding, types.Edit, types.Score, types.Obligation
 
 
 class Judge:
@@ -38,7 +48,7 @@ class Judge:
         try:
             if _policys_random is not None:
                 _policys_random.seed(int.from_bytes(request.id.encode(), "little"))
-            return _answer(judge.evaluate(_asked(request)))
+            return crossing(judge.evaluate(_asked(request)), Types)
         except BaseException as error:
             raise Err(_explanation(error))
 
@@ -78,26 +88,3 @@ def _asked(given: types.Request) -> Request:
 
 def _part(given: types.Part, index: int) -> Part:
     return Part(given.role, ORIGINS[given.origin], given.text, f"/content/{index}/text")
-
-
-def _answer(verdict: Verdict) -> types.Verdict:
-    return types.Verdict(
-        EFFECTS[verdict.effect],
-        [
-            types.Finding(
-                finding.code,
-                SEVERITIES[finding.severity],
-                finding.message,
-                finding.at,
-                finding.start,
-                finding.end,
-                finding.measured,
-                finding.threshold,
-                finding.because,
-            )
-            for finding in verdict.findings
-        ],
-        [types.Edit(edit.at, edit.start, edit.end, edit.replacement) for edit in verdict.edits],
-        [types.Score(name, float(value)) for name, value in verdict.scores.items()],
-        [types.Obligation(obligation.name, obligation.because) for obligation in verdict.obligations],
-    )

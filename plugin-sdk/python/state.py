@@ -33,15 +33,19 @@ class Window:
     ms: int
     tumbling: bool = False
 
+    def __post_init__(self):
+        if not 1 <= _whole("window", self.ms) <= _LONGEST:
+            raise ValueError(f"a window has 1 ms to 366 days, not {self.ms}")
+
     @staticmethod
     def sliding_ms(ms: int) -> "Window":
         """Any time of this length. The host counts in sixteenths of it, always towards the limit."""
-        return Window(_whole("window", ms))
+        return Window(ms)
 
     @staticmethod
     def tumbling_ms(ms: int) -> "Window":
         """From one multiple of this length since 1970, UTC, to the next: `86_400_000` are calendar days."""
-        return Window(_whole("window", ms), tumbling=True)
+        return Window(ms, tumbling=True)
 
     @staticmethod
     def parse_ms(text: str) -> int:
@@ -98,6 +102,8 @@ def _granted() -> Any:
 
 
 def _record(window: Window) -> Any:
+    if not isinstance(window, Window):
+        raise TypeError(f"{window!r} is no Window")
     if _host is None:
         return window
     return _host.Window(window.ms, _host.Kind.TUMBLING if window.tumbling else _host.Kind.SLIDING)

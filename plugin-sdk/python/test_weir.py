@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .config import decoded
 from .state import Taken, Window, forget, hold, settle, take
 from .testing import asked, tried
-from .weir import Span, Verdict, policy, spans
+from .weir import Edit, Finding, Obligation, Span, Verdict, policy, spans
 
 
 class Spans(unittest.TestCase):
@@ -52,12 +52,41 @@ class Verdicts(unittest.TestCase):
             (lambda verdict: verdict.find("c", "hgh", "m"), "the severity `hgh` is none of info"),
             (lambda verdict: verdict.find("c", "low", 7), "`message` is 7, not a text"),
             (lambda verdict: verdict.find("c", "low", "m", because="x"), "`because` is a text"),
+            (lambda verdict: verdict.find("c", "low", "m", measured=[1]), "`measured` is \\[1\\], not a text"),
             (lambda verdict: verdict.edit(Span("/a", -1, 2), ""), "`start` is -1"),
             (lambda verdict: verdict.edit(Span("/a", 0, 1.5), ""), "`end` is 1.5"),
             (lambda verdict: verdict.score("injection", float("nan")), "the score `injection` is nan"),
         ]:
             with self.assertRaisesRegex((TypeError, ValueError), told):
                 wrong(Verdict())
+
+    def test_what_is_made_without_its_methods_is_looked_at_too(self):
+        for wrong, told in [
+            (lambda verdict: setattr(verdict, "effect", "block"), "the effect `block` is none of allow, review, deny"),
+            (lambda verdict: verdict.findings.append(Finding("c", "low", 5)), "`message` is 5, not a text"),
+            (lambda verdict: verdict.findings.append(Finding("c", "hgh", "m")), "the severity `hgh` is none of info"),
+            (lambda verdict: verdict.findings.append(Finding("c", "low", "m", at=5)), "`at` is 5, not a text"),
+            (lambda verdict: verdict.findings.append(Finding("c", "low", "m", start=-1)), "`start` is -1"),
+            (lambda verdict: verdict.findings.append(Finding("c", "low", "m", because=[5])), "`because` is 5"),
+            (lambda verdict: verdict.findings.append("text"), "'str' object has no attribute 'code'"),
+            (lambda verdict: verdict.edits.append(Edit("/a", 0, "1", "x")), "`end` is '1', not an offset"),
+            (lambda verdict: verdict.scores.update(injection=2), "the score `injection` is 2"),
+            (lambda verdict: verdict.obligations.append(Obligation(7)), "`name` is 7, not a text"),
+        ]:
+            with self.assertRaisesRegex((AttributeError, TypeError, ValueError), told):
+                tried(policy(lambda config, request, verdict, wrong=wrong: wrong(verdict)), {}, {})
+
+        @policy
+        def judge(config, request, verdict):
+            verdict.findings.append(Finding("c", "low", json.loads(r'"\ud83e"'), measured=0.5, because=("x",)))
+
+        found = tried(judge, {}, {})["findings"]
+        self.assertEqual(found, [{"code": "c", "severity": "low", "message": "?", "measured": "0.5", "because": ["x"]}])
+
+    def test_a_verdict_that_is_returned_is_an_error(self):
+        for returned in (Verdict(effect="deny"), "deny", False):
+            with self.assertRaisesRegex(TypeError, r"`judge` returns nothing: call `verdict.deny\(\)`"):
+                tried(policy(lambda config, request, verdict, returned=returned: returned), {}, {})
 
     def test_half_of_a_pair_is_no_text(self):
         verdict = Verdict()
@@ -102,6 +131,21 @@ class Policies(unittest.TestCase):
         self.assertEqual((request.subject.type, request.subject.properties, request.context), ("agent", {}, {}))
         self.assertEqual((request.content[0].origin, request.content[0].at), ("retrieved", "/content/0/text"))
         self.assertEqual(request.time.isoformat(), "2026-01-01T00:00:00.500000+00:00")
+
+
+    def test_what_reads_do_not_point_to_is_not_there(self):
+        payload = {"a": {"b": 1, "c": 2}, "x/y": 3, "z": 4}
+        whole = {"time": "1970-01-01T00:00:01Z", "payload": payload, "content": [{"text": "t"}]}
+
+        def seen(reads):
+            given = asked(whole, reads)
+            return given.time_ms, given.tenant, given.payload, len(given.content)
+
+        self.assertEqual(seen(None), (1000, "default", payload, 1))
+        self.assertEqual(seen([""]), seen(None))
+        self.assertEqual(seen(["/content"]), (0, "", None, 1))
+        self.assertEqual(seen(["/time", "/payload/a/b", "/payload/x~1y"]), (1000, "", {"a": {"b": 1}, "x/y": 3}, 0))
+        self.assertEqual(seen(["/tenant", "/payload/z/deeper"]), (0, "default", {}, 0))
 
 
 class Size(enum.Enum):
@@ -167,10 +211,25 @@ class Budgets(unittest.TestCase):
         self.assertEqual(settle("k", "call-1", 20, self.HOUR).used, 20)
         self.assertEqual(settle("k", "call-1", 5, self.HOUR).used, 25)
 
+    def test_what_was_settled_is_seen_at_once(self):
+        self.assertEqual(hold("k", "before", 20, 100, self.HOUR).used, 20)
+        self.assertEqual(hold("k", "own", 5, 100, self.HOUR).used, 25)
+        self.assertEqual(settle("k", "own", 4, self.HOUR).used, 24)
+        self.assertEqual(settle("k", "before", 30, self.HOUR).used, 34)
+        self.assertEqual(settle("k", "own", 6, self.HOUR).used, 40)
+        self.assertEqual(take("k", 61, 100, self.HOUR), Taken(False, 40, 3_600_000))
+        self.assertEqual(take("k", 60, 100, self.HOUR).used, 100)
+        self.assertFalse(take("k", 1, 100, self.HOUR).granted)
+
     def test_what_is_no_amount_or_no_time_is_an_error(self):
         for wrong in (lambda: take("k", 1.5, 10, self.HOUR), lambda: take("k", -1, 10, self.HOUR)):
             with self.assertRaisesRegex(ValueError, "not a whole number"):
                 wrong()
+        for bad in (0, -1, 366 * 86_400_000 + 1, "60", 1.5):
+            with self.assertRaisesRegex(ValueError, "a window has 1 ms|not a whole number"):
+                Window(bad)
+        with self.assertRaisesRegex(TypeError, "60000 is no Window"):
+            take("k", 1, 10, 60_000)
         for bad in ["", "m", "0m", "-1m", "1.5h", "367d", "99999999999999999999d", "1w"]:
             with self.assertRaises(ValueError, msg=bad):
                 Window.parse_ms(bad)

@@ -22,6 +22,7 @@ Effect = Literal["allow", "review", "deny"]
 Origin = Literal["system", "user", "model", "tool", "retrieved"]
 Severity = Literal["info", "low", "medium", "high", "critical"]
 
+EFFECTS = ("allow", "review", "deny")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 
 
@@ -167,8 +168,8 @@ class Finding:
     at: str | None = None
     start: int | None = None
     end: int | None = None
-    measured: str | None = None
-    threshold: str | None = None
+    measured: float | str | None = None
+    threshold: float | str | None = None
     because: list[str] = field(default_factory=list)
 
 
@@ -222,9 +223,7 @@ class Verdict:
         because: Iterable[str] = (),
     ) -> None:
         """Adds a coded reason, at a span or at whatever a JSON pointer says."""
-        if severity not in SEVERITIES:
-            raise ValueError(f"the severity `{severity}` is none of {', '.join(SEVERITIES)}")
-        finding = Finding(_text("code", code), severity, _text("message", message))
+        finding = Finding(_text("code", code), _one_of("severity", SEVERITIES, severity), _text("message", message))
         if at is not None:
             finding.at = _text("at", at)
         if span is not None:
@@ -244,9 +243,7 @@ class Verdict:
 
     def score(self, name: str, risk: float) -> None:
         """Sets a named risk from 0 to 1, where higher is worse; any other measurement belongs into a finding."""
-        if not 0 <= risk <= 1:
-            raise ValueError(f"the score `{name}` is {risk}, but a score is a risk from 0 to 1")
-        self.scores[_text("name", name)] = float(risk)
+        self.scores[_text("name", name)] = _risk(name, risk)
 
     def obligation(self, name: str, because: Iterable[str] = ()) -> None:
         """Adds a duty of the caller."""
@@ -276,7 +273,50 @@ def _matches(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
     return (match.span() for match in pattern.finditer(text) if match[0])
 
 
-# What crosses into the host is checked here, where an error still has a place in the policy.
+# What crosses into the host is checked here, where an error still has a text, and where it can a place in the policy.
+
+
+def crossing(verdict: Verdict, to: Any) -> Any:
+    """The verdict in the types of `to`. Its methods have looked at what they were given, but all of it can be made and changed
+    without them."""
+    return to.Verdict(
+        to.EFFECTS[_one_of("effect", EFFECTS, verdict.effect)],
+        [_finding(found, to) for found in verdict.findings],
+        [_edit(edit, to) for edit in verdict.edits],
+        [to.Score(_text("name", name), _risk(name, risk)) for name, risk in verdict.scores.items()],
+        [to.Obligation(_text("name", duty.name), _reasons(duty.because)) for duty in verdict.obligations],
+    )
+
+
+def _finding(found: Finding, to: Any) -> Any:
+    return to.Finding(
+        _text("code", found.code),
+        to.SEVERITIES[_one_of("severity", SEVERITIES, found.severity)],
+        _text("message", found.message),
+        None if found.at is None else _text("at", found.at),
+        None if found.start is None else _offset("start", found.start),
+        None if found.end is None else _offset("end", found.end),
+        None if found.measured is None else _quantity("measured", found.measured),
+        None if found.threshold is None else _quantity("threshold", found.threshold),
+        _reasons(found.because) if found.because else [],
+    )
+
+
+def _edit(edit: Edit, to: Any) -> Any:
+    start, end = _offset("start", edit.start), _offset("end", edit.end)
+    return to.Edit(_text("at", edit.at), start, end, _text("replacement", edit.replacement))
+
+
+def _one_of(name: str, known: tuple[str, ...], value: str) -> str:
+    if value not in known:
+        raise ValueError(f"the {name} `{value}` is none of {', '.join(known)}")
+    return value
+
+
+def _risk(name: str, risk: float) -> float:
+    if not 0 <= risk <= 1:
+        raise ValueError(f"the score `{name}` is {risk}, but a score is a risk from 0 to 1")
+    return float(risk)
 
 
 def _text(name: str, value: str) -> str:
