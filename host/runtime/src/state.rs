@@ -136,7 +136,7 @@ impl Account {
         &self,
         key: &str,
         window: Window,
-        call: impl FnOnce(&mut Counter, u64) -> T,
+        call: impl FnOnce(CounterName, &mut Counter, u64) -> T,
     ) -> Result<(CounterName, T), StateError> {
         let State { shards, counts, .. } = &*self.state;
         let name = self.name(self.owner, key, window);
@@ -160,18 +160,27 @@ impl Account {
         }
         let now = self.now.max(found.floor);
         let entry = found.counters.get_mut(&name).expect("it was there, or has been put there");
-        Ok((name, call(&mut entry.counter, now)))
+        Ok((name, call(name, &mut entry.counter, now)))
     }
 
+    /// Takes beside what everybody has taken, and what whoever asks has reserved before.
     fn take(
         &self,
         key: &str,
         window: Window,
         amount: u64,
         limit: u64,
+        reserved: &[(CounterName, Reserved)],
     ) -> Result<(CounterName, Answer, Option<Reservation>), StateError> {
-        let (name, (answer, reservation)) =
-            self.with(key, window, |counter, now| counter.take(now, amount, limit))?;
+        let take = |name, counter: &mut Counter, now| match taken::seen(counter, name, now, reserved) {
+            Some(mut seen) => {
+                let (answer, reservation) = seen.take(now, amount, limit);
+                reservation.into_iter().for_each(|reservation| counter.reserve(now, reservation));
+                (answer, reservation)
+            }
+            None => counter.take(now, amount, limit),
+        };
+        let (name, (answer, reservation)) = self.with(key, window, take)?;
         let Counts { granted, refused, .. } = &self.state.counts;
         if answer.granted { granted } else { refused }.fetch_add(1, Relaxed);
         Ok((name, answer, reservation))
@@ -252,14 +261,7 @@ impl Shard {
     fn confirm(&mut self, name: CounterName, reserved: Reserved, now: u64) -> Option<Line> {
         // A counter that was forgotten meanwhile counts no more.
         let Entry { owner, counter, .. } = self.counters.get_mut(&name)?;
-        let (Change { bucket, delta }, op, held) = match reserved {
-            Reserved::Take(reservation) => (counter.confirm(reservation, None), Op::Take, 0),
-            Reserved::Hold(reservation, held) => (counter.confirm(reservation, Some(held)), Op::Hold, held),
-            Reserved::Settle(held, amount) => match counter.settle(now.max(self.floor), held, amount) {
-                (change, true) => (change, Op::Settle, held),
-                (change, false) => (change, Op::Take, 0),
-            },
-        };
+        let (Change { bucket, delta }, op, held) = reserved.stand(counter, now.max(self.floor));
         self.sequence += 1;
         let (owner, window, sequence) = (*owner, counter.window(), self.sequence);
         Some(Line { name, owner, window, sequence, op, bucket, delta, held })

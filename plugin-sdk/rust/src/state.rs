@@ -283,4 +283,16 @@ mod tests {
         assert_eq!(settle("k", "call-1", 20, HOUR).used, 20);
         assert_eq!(settle("k", "call-1", 5, HOUR).used, 25);
     }
+    #[test]
+    fn what_was_settled_is_seen_at_once() {
+        forget();
+        assert_eq!(hold("k", "before", 20, 100, HOUR).used, 20);
+        assert_eq!(hold("k", "own", 5, 100, HOUR).used, 25);
+        assert_eq!(settle("k", "own", 4, HOUR).used, 24);
+        assert_eq!(settle("k", "before", 30, HOUR).used, 34);
+        assert_eq!(settle("k", "own", 6, HOUR).used, 40);
+        assert_eq!(take("k", 61, 100, HOUR), Taken { granted: false, used: 40, resets_in_ms: 3_600_000 });
+        assert_eq!(take("k", 60, 100, HOUR).used, 100);
+        assert!(!take("k", 1, 100, HOUR).granted);
+    }
 }

@@ -177,11 +177,16 @@ impl Counter {
             let resets_in_ms = self.fits_in(now, amount, limit);
             return (Answer { granted: false, used, resets_in_ms }, None);
         };
-        let reserved = (amount > 0).then(|| {
-            self.slot(self.newest).pending += amount;
-            Reservation { bucket: self.newest, amount }
-        });
+        let reserved = (amount > 0).then_some(Reservation { bucket: self.newest, amount });
+        reserved.into_iter().for_each(|reservation| self.reserve(now, reservation));
         (Answer { granted: true, used: sum, resets_in_ms: self.empty_in(now) }, reserved)
+    }
+
+    /// Counts what was granted, for everybody.
+    pub(crate) fn reserve(&mut self, now: u64, Reservation { bucket, amount }: Reservation) {
+        self.moved_to(now);
+        let slot = self.slot(bucket);
+        slot.pending = slot.pending.saturating_add(amount);
     }
 
     /// What would count if a hold came to this amount; nothing changes.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::counter::{Answer, Counter, Reservation, Window};
-use super::{Account, CounterName, hash};
+use super::counter::{Answer, Change, Counter, Reservation, Window};
+use super::{Account, CounterName, Op, hash};
 
 /// A host call and its answer, for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,6 +63,7 @@ pub(crate) struct Taken {
 }
 
 /// What an evaluation leaves when it has come to its end.
+#[derive(Clone, Copy)]
 pub(super) enum Reserved {
     Take(Reservation),
     /// An estimate, with the hash of its name.
@@ -79,6 +80,33 @@ impl Reserved {
             Reserved::Settle(..) => None,
         }
     }
+
+    /// Changes the counter for good; what to write down, with the hash of a name where an estimate is made or settled.
+    pub(super) fn stand(self, counter: &mut Counter, now: u64) -> (Change, Op, u64) {
+        match self {
+            Reserved::Take(reservation) => (counter.confirm(reservation, None), Op::Take, 0),
+            Reserved::Hold(reservation, held) => (counter.confirm(reservation, Some(held)), Op::Hold, held),
+            Reserved::Settle(held, amount) => match counter.settle(now, held, amount) {
+                (change, true) => (change, Op::Settle, held),
+                (change, false) => (change, Op::Take, 0),
+            },
+        }
+    }
+}
+
+/// A counter as an evaluation has to see it that has spoken of estimates: as if all it has reserved stood. None where it
+/// has not, since what was only taken is counted as it is.
+pub(super) fn seen(
+    counter: &Counter,
+    name: CounterName,
+    now: u64,
+    reserved: &[(CounterName, Reserved)],
+) -> Option<Counter> {
+    let own = || reserved.iter().filter(|(of, _)| *of == name).map(|(_, reserved)| *reserved);
+    own().find(|reserved| !matches!(reserved, Reserved::Take(_)))?;
+    let mut counter = counter.clone();
+    own().for_each(|reserved| _ = reserved.stand(&mut counter, now));
+    Some(counter)
 }
 
 /// Why nothing could be taken.
@@ -114,7 +142,8 @@ impl Taken {
         name: Option<&str>,
     ) -> Result<Answer, StateError> {
         let Amount { window, amount } = wanted;
-        let (counter, answer, reservation) = self.account()?.take(key, window, amount, limit)?;
+        let account = known(&mut self.account)?;
+        let (counter, answer, reservation) = account.take(key, window, amount, limit, &self.reserved)?;
         if let Some(reservation) = reservation {
             let reserved = match name {
                 Some(name) => Reserved::Hold(reservation, short(name)),
@@ -131,8 +160,12 @@ impl Taken {
     pub(crate) fn settle(&mut self, key: &str, wanted: Amount, name: &str) -> Result<Answer, StateError> {
         let Amount { window, amount } = wanted;
         let held = short(name);
-        let settle = |counter: &mut Counter, now| counter.would_settle(now, held, amount);
-        let (counter, answer) = self.account()?.with(key, window, settle)?;
+        let reserved = &self.reserved;
+        let settle = |name, counter: &mut Counter, now| match seen(counter, name, now, reserved) {
+            Some(mut seen) => seen.would_settle(now, held, amount),
+            None => counter.would_settle(now, held, amount),
+        };
+        let (counter, answer) = known(&mut self.account)?.with(key, window, settle)?;
         self.reserved.push((counter, Reserved::Settle(held, amount)));
         self.calls.push(StateCall::new("state_settle", key, wanted, answer, None, Some(name)));
         Ok(answer)
@@ -156,11 +189,11 @@ impl Taken {
         account.confirm(standing.into_iter());
         give_back(&account, others);
     }
+}
 
-    fn account(&mut self) -> Result<&Account, StateError> {
-        let account = self.account.get_or_insert_with(Account::alone);
-        if account.is_failing() { Err(StateError::Failing) } else { Ok(account) }
-    }
+fn known(account: &mut Option<Account>) -> Result<&Account, StateError> {
+    let account = account.get_or_insert_with(Account::alone);
+    if account.is_failing() { Err(StateError::Failing) } else { Ok(account) }
 }
 
 impl Drop for Taken {

@@ -53,6 +53,45 @@ fn what_was_written_down_is_there_again() {
 }
 
 #[test]
+fn an_evaluation_sees_what_it_has_settled_itself() {
+    let amount = |amount| Amount { amount, window: hour() };
+    for (allowed, left) in [(true, 100), (false, 40)] {
+        let state = Arc::new(State::volatile());
+        spend(&state, "k", 20, Some("before"));
+        let mut taken = Taken::from(Some(account(&state, "tenant", 1)));
+        // The same calls with the same answers are in the tests of the SDKs, whose stand-ins count alike.
+        assert_eq!(taken.take("k", amount(5), 100, Some("own")).unwrap().used, 25);
+        assert_eq!(taken.settle("k", amount(4), "own").unwrap().used, 24);
+        assert_eq!(taken.settle("k", amount(30), "before").unwrap().used, 34);
+        assert_eq!(taken.settle("k", amount(6), "own").unwrap().used, 40, "settled once, then it is one more");
+        let full = taken.take("k", amount(61), 100, None).unwrap();
+        assert_eq!((full.granted, full.used), (false, 40));
+        let fits = taken.take("k", amount(60), 100, None).unwrap();
+        assert_eq!((fits.granted, fits.used), (true, 100));
+        assert!(!taken.take("k", amount(1), 100, None).unwrap().granted);
+        assert_eq!(used(&state, "other"), 0);
+        taken.end(allowed);
+        assert_eq!(used(&state, "k"), left, "what is a fact stands");
+    }
+}
+
+#[test]
+fn what_was_settled_twice_at_once_loosens_nothing() {
+    let amount = |amount| Amount { amount, window: hour() };
+    let state = Arc::new(State::volatile());
+    spend(&state, "k", 80, Some("call"));
+    let mut first = Taken::from(Some(account(&state, "tenant", 1)));
+    let mut second = Taken::from(Some(account(&state, "tenant", 1)));
+    assert_eq!(first.settle("k", amount(20), "call").unwrap().used, 20);
+    assert_eq!(second.settle("k", amount(20), "call").unwrap().used, 20);
+    first.end(true);
+    assert!(!second.take("k", amount(61), 100, None).unwrap().granted);
+    assert_eq!(second.take("k", amount(60), 100, None).unwrap().used, 100);
+    second.end(true);
+    assert_eq!(used(&state, "k"), 100);
+}
+
+#[test]
 fn half_a_line_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).unwrap();
