@@ -15,19 +15,50 @@ use wasmtime::component::{Component, Linker, ResourceDynamic, ResourceType, Val}
 use wasmtime::{StoreContextMut, Trap};
 
 use super::wasi::{STDERR, STDOUT};
-use super::{HostSide, admit, refused};
+use super::{HostSide, admit, pay, refused};
 
-/// Packages whose interfaces can be imported; of the others there is nothing.
-const PACKAGES: [&str; 6] =
-    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
-/// Versions of those packages that mean the same.
-const VERSION: &str = "@0.2.";
+/// Interfaces that can be imported, by package; of others there is nothing.
+const INTERFACES: [(&str, &[&str]); 6] = [
+    (
+        "cli",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("clocks", &["monotonic-clock", "wall-clock"]),
+    ("filesystem", &["preopens", "types"]),
+    ("io", &["error", "poll", "streams"]),
+    ("random", &["insecure", "insecure-seed", "random"]),
+    (
+        "sockets",
+        &["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
+    ),
+];
+/// Packages of which every function is answered.
+const ANSWERED: [&str; 3] = ["wasi:cli/", "wasi:clocks/", "wasi:random/"];
+/// Versions of them that mean the same.
+const VERSION: &str = "0.2.";
 /// Most bytes one call may ask for, of random numbers or for printing: what guests' own libraries take at once.
 const AT_ONCE: u64 = 64 << 10;
 
 /// Whether an import, as `namespace:package/interface@version`, is one of these.
 pub(crate) fn has(import: &str) -> bool {
-    import.contains(VERSION) && PACKAGES.iter().any(|package| import.starts_with(package))
+    let known = || {
+        let (name, version) = import.strip_prefix("wasi:")?.split_once('@')?;
+        let (package, interface) = name.split_once('/')?;
+        let (_, interfaces) = INTERFACES.iter().find(|(known, _)| *known == package)?;
+        Some(version.starts_with(VERSION) && interfaces.contains(&interface))
+    };
+    known().unwrap_or(false)
 }
 
 type Cx<'a> = StoreContextMut<'a, HostSide>;
@@ -55,8 +86,14 @@ pub(crate) fn link(linker: &mut Linker<HostSide>, component: &Component) -> wasm
                 }
                 ComponentItem::ComponentFunc(function) => {
                     let name_of = format!("{short}.{name}");
-                    given::check(&function).map_err(|why| wasmtime::Error::msg(format!("`{name_of}` {why}")))?;
                     let answer = answer(&name_of);
+                    let known = match answer {
+                        None if ANSWERED.iter().any(|package| name_of.starts_with(package)) => {
+                            Err("is not of WASI 0.2")
+                        }
+                        _ => given::check(&function),
+                    };
+                    known.map_err(|why| wasmtime::Error::msg(format!("`{name_of}` {why}")))?;
                     instance.func_new(name, move |cx, _: ComponentFunc, given, said| {
                         call(cx, &name_of, answer, given, said)
                     })?;
@@ -75,9 +112,18 @@ fn kind(resource: &str) -> u32 {
 }
 
 fn call(mut cx: Cx<'_>, name: &str, answer: Option<Answer>, given: &[Val], said: &mut [Val]) -> wasmtime::Result<()> {
-    admit(&mut cx, given.iter().map(given::weight).sum())?;
+    let weight = given.iter().map(given::weight).sum();
+    if name.starts_with("wasi:io/") {
+        pay(&mut cx, weight)?
+    } else {
+        admit(&mut cx, weight)?
+    }
     let Some(answer) = answer else {
-        return Err(refused(&format!("`{name}`: a policy has no files, no sockets and no network")));
+        let why = match name.starts_with("wasi:filesystem/") || name.starts_with("wasi:sockets/") {
+            true => "a policy has no files, no sockets and no network",
+            false => "there is no such function for a policy",
+        };
+        return Err(refused(&format!("`{name}`: {why}")));
     };
     let handles = handles(&mut cx, given)?;
     if let (Some(value), Some(place)) = (answer(&mut cx, &Asked { given, handles })?, said.first_mut()) {
@@ -217,6 +263,9 @@ fn number(asked: &Asked<'_>) -> u64 {
 
 fn print(cx: &mut Cx<'_>, asked: &Asked<'_>) -> wasmtime::Result<Option<Val>> {
     if let ([stream], [_, Val::List(bytes)]) = (&asked.handles[..], asked.given) {
+        if bytes.len() as u64 > AT_ONCE {
+            return Err(refused(&format!("{} bytes printed at once, the most is {AT_ONCE}", bytes.len())));
+        }
         let byte = |value: &Val| if let Val::U8(byte) = value { Some(*byte) } else { None };
         let bytes: Vec<u8> = bytes.iter().filter_map(byte).collect();
         cx.data_mut().print(*stream as i32, &bytes);
@@ -233,4 +282,27 @@ fn random_bytes(cx: &mut Cx<'_>, asked: &Asked<'_>) -> wasmtime::Result<Option<V
     let world = &mut cx.data_mut().world;
     let numbers = std::iter::repeat_with(|| world.random().to_le_bytes());
     Ok(Some(Val::List(numbers.flatten().take(wanted as usize).map(Val::U8).collect())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has;
+
+    #[test]
+    fn only_what_is_there_can_be_imported() {
+        for import in ["wasi:random/random@0.2.0", "wasi:io/streams@0.2.12", "wasi:sockets/tcp@0.2.3"] {
+            assert!(has(import), "{import}");
+        }
+        for import in [
+            "wasi:random/nothing@0.2.0",
+            "wasi:random/random",
+            "wasi:random/random@0.3.0",
+            "wasi:random/random@1.0.2.0",
+            "wasi:http/types@0.2.0",
+            "wasi:random@0.2.0",
+            "other:random/random@0.2.0",
+        ] {
+            assert!(!has(import), "{import}");
+        }
+    }
 }

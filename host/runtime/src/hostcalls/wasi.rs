@@ -2,7 +2,7 @@
 
 use wasmtime::{Caller, Linker};
 
-use super::{HostSide, admit, guest_bytes};
+use super::{HostSide, admit, guest_bytes, pay};
 use crate::wasi::MODULE;
 
 /// Nanoseconds between two readings of the clock.
@@ -83,7 +83,7 @@ fn random(mut caller: Caller<'_, HostSide>) -> wasmtime::Result<i64> {
 }
 
 fn write(mut caller: Caller<'_, HostSide>, descriptor: i32, pointer: i32, length: i32) -> wasmtime::Result<()> {
-    admit(&mut caller, length as u32 as usize)?;
+    pay(&mut caller, length as u32 as usize)?;
     let (text, host) = guest_bytes(&mut caller, "fd_write", pointer, length)?;
     host.print(descriptor, text);
     Ok(())

@@ -30,6 +30,7 @@ fn imports() -> Vec<Row> {
         let wasm = by_hand(&format!("(import \"{import}\" (func))"), "", "", OK);
         refused(17, name, wasm, "grants = [\"log\"]", &["cannot be linked"])
     };
+    let no_function = "(import \"wasi:random/random@0.2.0\" (instance (export \"nothing\" (func))))";
     let of_types = "(import \"weir:policy/types@1.0.0\" (instance (export \"f\" (func))))";
     vec![
         row("a module", "(import \"m\" (core module))", &["unknown import `m`"]),
@@ -38,6 +39,12 @@ fn imports() -> Vec<Row> {
         row("an interface of one's own", &instance("a:b/c@1.0.0"), &["unknown import `a:b/c@1.0.0`"]),
         row("a newer log", &instance("weir:policy/log@1.0.1"), &["unknown import `weir:policy/log@1.0.1`"]),
         row("a newer WASI", &instance("wasi:cli/stdout@0.3.0"), &["unknown import `wasi:cli/stdout@0.3.0`"]),
+        row(
+            "nothing of WASI",
+            &instance("wasi:random/nothing@0.2.0"),
+            &["unknown import `wasi:random/nothing@0.2.0`"],
+        ),
+        row("no function of WASI", no_function, &["`wasi:random/random.nothing` is not of WASI 0.2"]),
         row("itself", &instance("weir:policy/judge@1.0.0"), &["unknown import `weir:policy/judge@1.0.0`"]),
         row("ten thousand unknown imports", &flood, &["unknown import `xyyy"]),
         row("10,001 imports", &one_more, &["10001 imports, the most is 10000"]),

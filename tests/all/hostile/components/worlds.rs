@@ -135,11 +135,22 @@ fn printing() -> Vec<Row> {
         format!("(call $write (call $stdout) (i32.const {from}) (i32.const {length}) (i32.const 1024))")
     };
     let large = format!("(drop (memory.grow (i32.const 100))) {}", write(65_536, 6_000_000));
+    let many = "(local $h i32) (local $i i32) (local.set $h (call $stdout))
+        (loop $next
+          (call $write (local.get $h) (i32.const 128) (i32.const 7) (i32.const 1024))
+          (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1001))))";
     let row = |name, wasm, says| fails(20, name, wasm, "", RefusedHostCall, says);
     vec![
         allows(20, "prints a line", does(&write(128, 7)), ""),
+        allows(20, "prints 1,001 lines that nobody keeps", does(many), ""),
+        allows(20, "prints 1,001 lines of which 64 are kept", does(many), GRANT_LOG),
         row("prints without end", again(&write(128, 7)), "more than 1000 host calls"),
         fails(20, "prints pages without end", again(&write(0, 4_096)), OFTEN, Fuel, "limit 1000000"),
+        row(
+            "prints 64 KiB and one more at once",
+            does(&format!("(drop (memory.grow (i32.const 100))) {}", write(65_536, 65_537))),
+            "65537 bytes printed at once, the most is 65536",
+        ),
         row("prints six megabytes at once", does(&large), "more than the host takes in one call"),
         story(20, "what is kept of what is printed", printed),
     ]
