@@ -91,11 +91,27 @@ impl AdHoc {
     }
 }
 
-/// A host for one policy, as authors try it.
-pub(crate) fn open(builder: Builder, source: Source) -> Result<Result<Runtime, OpenError>, Failed> {
+/// A host for one policy, as authors try it. What it compiles is kept for the next time, where the user has a place for that.
+pub(crate) fn open(builder: impl Fn() -> Builder, source: Source) -> Result<Result<Runtime, OpenError>, Failed> {
     let executor = tokio::runtime::Builder::new_current_thread().build();
     let executor = executor.map_err(|error| Failed::environment(anyhow::Error::new(error)))?;
-    Ok(executor.block_on(builder.compiler(set::telling_compiler()).recorder(Recorder::memory(1)).open(source)))
+    let open = |builder: Builder| {
+        let builder = builder.compiler(set::telling_compiler()).recorder(Recorder::memory(1));
+        executor.block_on(builder.open(source.clone()))
+    };
+    let Some(code) = code() else { return Ok(open(builder())) };
+    match open(builder().store(code)) {
+        // It saves time and nothing else.
+        Err(OpenError::Store(_)) => Ok(open(builder())),
+        opened => Ok(opened),
+    }
+}
+
+/// Where machine code of what authors try is kept: among the user's caches.
+fn code() -> Option<PathBuf> {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Some(caches?.join("weir").join("code"))
 }
 
 /// What a trap tells where the module has the lines of its source: judged once more, by code that keeps them. None where the
@@ -111,7 +127,7 @@ pub(crate) fn trap_with_lines(
         _ => None,
     };
     trapped(decision).filter(|_| inspection.has_lines)?;
-    let host = open(Runtime::builder().trap_lines().ready_instances(0), source()).ok()?.ok()?;
+    let host = open(|| Runtime::builder().trap_lines().ready_instances(0), source()).ok()?.ok()?;
     trapped(&host.evaluate_blocking(request))
 }
 

@@ -18,7 +18,7 @@ use show::Shown;
 ///
 /// Makes a set of the one module, which applies at every checkpoint, and shows what it answers: effect,
 /// findings, edits, what it logged, what it used, and for a trap the functions on the way to it.
-/// Nothing is kept.
+/// Nothing is kept but machine code, for the next time, in weir/code among the user's caches.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let request = Request::parse(&body).map_err(|error| no_request(args, &body, &error))?;
     let ad_hoc = AdHoc::new(&args.module, args.config.as_ref(), &args.limits, &inspection)?;
     ad_hoc.grants.iter().for_each(|grant| say(&format!("weir: granted `{grant}`, which the module asks for")));
-    let opened = ad_hoc::open(Runtime::builder(), ad_hoc.source(wasm.clone()))?;
+    let opened = ad_hoc::open(Runtime::builder, ad_hoc.source(wasm.clone()))?;
     let runtime = opened.map_err(|error| failed(&args.module, error))?;
     let decision = runtime.evaluate_blocking(request.clone());
     let lines = trap_with_lines(&decision, &inspection, || ad_hoc.source(wasm), request);

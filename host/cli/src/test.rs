@@ -141,7 +141,7 @@ fn load(host: &mut Option<Runtime>, source: Source) -> Result<Result<(), Report>
         return Ok(pollster::block_on(host.publish(source)).map(drop));
     }
     // A case is judged once: nothing is worth keeping.
-    match ad_hoc::open(Runtime::builder().ready_instances(0), source)? {
+    match ad_hoc::open(|| Runtime::builder().ready_instances(0), source)? {
         Ok(opened) => {
             *host = Some(opened);
             Ok(Ok(()))

@@ -99,6 +99,7 @@ impl Place {
     fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.args(arguments.split_whitespace()).current_dir(self.folder.path()).env("TMPDIR", self.folder.path());
+        command.env("XDG_CACHE_HOME", self.path("caches"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
