@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::exit::{Exit, Failed, OrFail};
-use crate::inspect::read_policy;
+use crate::inspect::{self, read_policy};
 use crate::language::Language;
 use crate::terminal::{say, size};
 
@@ -36,9 +36,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let language = Language::of(&args.folder)?;
     let started = Instant::now();
     let module = language.build(&args.folder, args.debug)?;
-    read_policy(&module)?;
+    let (_, inspection) = read_policy(&module).inspect_err(|_| _ = std::fs::remove_file(&module))?;
     let bytes = std::fs::metadata(&module).or_environment("read", module.display())?.len();
     let seconds = started.elapsed().as_secs_f64();
     say(&format!("weir: built `{}` from {}, {}, in {seconds:.1} s", module.display(), language.name(), size(bytes)));
+    inspect::world(&inspection, Some(language)).iter().for_each(|world| say(&format!("  {world}")));
     Ok(Exit::Done)
 }

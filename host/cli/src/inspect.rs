@@ -8,6 +8,7 @@ use serde_json::Value;
 use weir::{Abi, Inspection, Item, Manifest, RegoModule};
 
 use crate::exit::{Exit, Failed, OrFail, printed};
+use crate::language::Language;
 use crate::terminal::{Paint, count, counted, fact, plain, shortened, size, wrapped};
 
 /// Show what is in a module, without running it
@@ -121,6 +122,9 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
         None => fact(out, paint, "snapshot", "made once it is configured")?,
     }
     fact(out, paint, "isolation", isolation(inspection))?;
+    if let Some(world) = world(inspection, None) {
+        fact(out, paint, "world", &world)?;
+    }
     if inspection.has_lines {
         fact(out, paint, "lines", "a trap names lines of its source")?;
     }
@@ -138,13 +142,36 @@ fn show(out: &mut impl Write, path: &Path, inspection: &Inspection) -> io::Resul
 
 /// How evaluations will be kept apart, and why.
 fn isolation(inspection: &Inspection) -> &'static str {
+    fresh(inspection).unwrap_or("kept instances, put back after each call, where it writes little of its memory")
+}
+
+/// Why each evaluation has an instance of its own, whatever a set asks for; none where instances can be kept.
+pub(crate) fn fresh(inspection: &Inspection) -> Option<&'static str> {
     match (inspection.abi, &inspection.plain) {
-        (Abi::Component, _) => "a fresh instance each time: a component does not show its memory, to be put back",
-        (Abi::Core | Abi::Rego, Some(_)) => "a fresh instance each time: there is no snapshot to put one back to",
-        (Abi::Core | Abi::Rego, None) => {
-            "kept instances, put back after each call, where it writes little of its memory"
+        (Abi::Component, _) => {
+            Some("a fresh instance each time: a component does not show its memory, to be put back")
         }
+        (Abi::Core | Abi::Rego, Some(_)) => {
+            Some("a fresh instance each time: there is no snapshot to put one back to")
+        }
+        (Abi::Core | Abi::Rego, None) => None,
     }
+}
+
+/// What a policy does not have of clock and random numbers, where its language has them, since its manifest does not read them.
+pub(crate) fn world(inspection: &Inspection, language: Option<Language>) -> Option<String> {
+    const ASKED: [&str; 4] =
+        ["wasi:clocks/", "wasi:random/", "wasi_snapshot_preview1.clock_", "wasi_snapshot_preview1.random_"];
+    let asks = |import: &Item| ASKED.iter().any(|name| import.name.starts_with(name));
+    if !language.is_some_and(Language::has_clock) && !inspection.imports.iter().any(asks) {
+        return None;
+    }
+    let reads = inspection.manifest.as_ref()?.reads();
+    let lacks = |pointer: &str| !reads.is_empty() && !reads.iter().any(|read| read == pointer || read.is_empty());
+    let time = lacks("/time").then_some("its clock stands at 1970, since `reads` in its manifest lacks `/time`");
+    let id = lacks("/id").then_some("its random numbers are the same for every request, since `reads` lacks `/id`");
+    let parts: Vec<&str> = time.into_iter().chain(id).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn show_manifest(out: &mut impl Write, paint: Paint, manifest: &Manifest) -> io::Result<()> {

@@ -126,6 +126,11 @@ impl Language {
         }
     }
 
+    /// Whether its programs have a clock and random numbers, be they imported or not.
+    pub(crate) fn has_clock(self) -> bool {
+        matches!(self, Language::Go | Language::Javascript | Language::Typescript | Language::Python)
+    }
+
     fn mark(self) -> &'static str {
         match self {
             Language::Rust => "Cargo.toml",
@@ -176,7 +181,8 @@ impl Language {
             Language::Python => python(folder)?,
             Language::Rego => return rego(folder),
         }
-        finish(folder, &module)?;
+        // What is not fit stays nowhere to be found.
+        finish(folder, &module).inspect_err(|_| _ = std::fs::remove_file(&module))?;
         Ok(module)
     }
 }
