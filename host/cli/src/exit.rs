@@ -79,6 +79,11 @@ impl Failed {
         Failed { details: Some(details.to_string()), ..self }
     }
 
+    /// What went wrong in a line, and what stands before it.
+    pub(crate) fn told(&self) -> (String, &str) {
+        (format!("{:#}", self.error), self.details.as_deref().unwrap_or_default())
+    }
+
     /// Says on stderr what went wrong; the answer is how to end.
     pub(crate) fn report(self) -> Exit {
         // A reader that wanted no more is no error, as with every other command of a pipe.

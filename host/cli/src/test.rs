@@ -13,10 +13,10 @@ use weir::{Inspection, OpenError, Report, Request, Runtime, Source};
 
 use crate::ad_hoc::{self, AdHoc, Limits, failed, trap_with_lines};
 use crate::exit::{Exit, Failed, printed};
-use crate::inspect::read_policy;
+use crate::inspect::{self, read_policy};
 use crate::language::Language;
 use crate::terminal::Paint;
-use cases::{Case, Cases};
+use cases::{Case, Cases, Coverage};
 use outcome::Outcome;
 
 /// Try a policy on its test cases
@@ -59,7 +59,8 @@ pub(crate) struct Args {
     /// The cases, instead of FOLDER/cases.toml
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
-    /// Write a report that CI systems read, as JUnit's XML
+    /// Write a report that CI systems read, as JUnit's XML: a test for each case and for each of `codes`, or the error that
+    /// kept the policy from being tried
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Build it with the lines of its source, for a trap to name (Rust, C and Zig)
@@ -86,28 +87,61 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     }
 }
 
+/// What was tried.
+struct Tried {
+    outcomes: Vec<Outcome>,
+    coverage: Vec<Coverage>,
+}
+
+impl Tried {
+    fn passes(&self) -> bool {
+        self.coverage.iter().all(|coverage| coverage.met)
+            && self.outcomes.iter().all(|outcome| outcome.wrong.is_empty())
+    }
+}
+
 fn once(args: &Args) -> Result<Exit, Failed> {
-    let module = match &args.module {
-        Some(module) => module.clone(),
-        None => Language::of(&args.folder)?.build(&args.folder, args.debug)?,
+    let tried = tried(args);
+    let suite = args.module.as_ref().unwrap_or(&args.folder);
+    let reported =
+        args.junit.iter().try_for_each(|junit| report::junit(junit, suite, tried.as_ref().map(|(tried, _)| tried)));
+    let (tried, notes) = tried?;
+    reported?;
+    let mut stdout = io::stdout().lock();
+    let paint = Paint::for_stream(&stdout);
+    let notes = notes.iter().map(|note| paint.faint(note).to_string());
+    let mut lines = report::lines(&tried, paint).into_iter().chain(notes);
+    let written = lines.try_for_each(|line| writeln!(stdout, "{line}"));
+    printed(written, if tried.passes() { Exit::Done } else { Exit::Denied })
+}
+
+/// What became of the cases, and what else there is to know.
+fn tried(args: &Args) -> Result<(Tried, Vec<String>), Failed> {
+    let (module, language) = match &args.module {
+        Some(module) => (module.clone(), None),
+        None => {
+            let language = Language::of(&args.folder)?;
+            (language.build(&args.folder, args.debug)?, Some(language))
+        }
     };
     let file = args.cases.clone().unwrap_or_else(|| args.folder.join("cases.toml"));
     let cases = Cases::read(&file)?;
-    let outcomes = judge(&module, &cases, &args.limits)?;
-    if let Some(junit) = &args.junit {
-        report::junit(junit, &module, &outcomes)?;
-    }
-    let mut stdout = io::stdout().lock();
-    let paint = Paint::for_stream(&stdout);
-    let unmet = cases.unmet(&outcomes);
-    let written = report::lines(&outcomes, &unmet, paint).iter().try_for_each(|line| writeln!(stdout, "{line}"));
-    let good = unmet.is_empty() && outcomes.iter().all(|outcome| outcome.wrong.is_empty());
-    printed(written, if good { Exit::Done } else { Exit::Denied })
+    let (wasm, inspection) = read_policy(&module)?;
+    let outcomes = judge(&module, wasm, &inspection, &cases, &args.limits)?;
+    let tried = Tried { coverage: cases.coverage(&outcomes), outcomes };
+    // What surprises nobody is not told.
+    let world = inspect::world(&inspection, language).filter(|_| !tried.passes());
+    Ok((tried, inspect::fresh(&inspection).map(|why| format!("isolation: {why}")).into_iter().chain(world).collect()))
 }
 
 /// Judges every case, in the order of the file; each configuration is loaded once.
-fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, Failed> {
-    let (wasm, inspection) = read_policy(module)?;
+fn judge(
+    module: &Path,
+    wasm: Vec<u8>,
+    inspection: &Inspection,
+    cases: &Cases,
+    limits: &Limits,
+) -> Result<Vec<Outcome>, Failed> {
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, case) in cases.case.iter().enumerate() {
         let config = case.config.as_ref().unwrap_or(&cases.config);
@@ -119,17 +153,17 @@ fn judge(module: &Path, cases: &Cases, limits: &Limits) -> Result<Vec<Outcome>, 
     for places in groups.into_values() {
         let group: Vec<&Case> = places.iter().map(|place| &cases.case[*place]).collect();
         let config = group[0].config.as_ref().unwrap_or(&cases.config);
-        let ad_hoc = AdHoc::configured(module, config, limits, &inspection)?;
+        let ad_hoc = AdHoc::configured(module, config, limits, inspection)?;
         let loaded = match load(&mut host, ad_hoc.source(wasm.clone()))? {
             Ok(()) => Ok(()),
             // A case may expect that its configuration is refused.
             Err(report) if group.iter().any(|case| case.refused.is_some()) => Err(report.to_string()),
             Err(report) => return Err(failed(module, OpenError::Set(report))),
         };
-        let tried = Tried { inspection: &inspection, source: &|| ad_hoc.source(wasm.clone()) };
+        let judged = Judged { inspection, source: &|| ad_hoc.source(wasm.clone()) };
         for (place, case) in places.into_iter().zip(group) {
             let loaded = loaded.as_ref().map(|()| host.as_ref()).map_err(String::as_str);
-            outcomes[place] = Some(tried.one(case, loaded));
+            outcomes[place] = Some(judged.one(case, loaded));
         }
     }
     Ok(outcomes.into_iter().flatten().collect())
@@ -151,13 +185,13 @@ fn load(host: &mut Option<Runtime>, source: Source) -> Result<Result<(), Report>
     }
 }
 
-/// What is tried.
-struct Tried<'a> {
+/// What judges the cases.
+struct Judged<'a> {
     inspection: &'a Inspection,
     source: &'a dyn Fn() -> Source,
 }
 
-impl Tried<'_> {
+impl Judged<'_> {
     fn one(&self, case: &Case, loaded: Result<Option<&Runtime>, &str>) -> Outcome {
         let host = match (loaded, &case.refused) {
             (Ok(host), None) => host.expect("what is in force has a host"),

@@ -48,6 +48,12 @@ pub(super) struct Edit {
     pub(super) replacement: String,
 }
 
+/// A code that cases have to meet.
+pub(super) struct Coverage {
+    pub(super) code: String,
+    pub(super) met: bool,
+}
+
 impl Cases {
     pub(super) fn read(file: &Path) -> Result<Cases, Failed> {
         let text = std::fs::read_to_string(file).or_input("read", file.display())?;
@@ -71,9 +77,9 @@ impl Cases {
         Ok(cases)
     }
 
-    /// Codes that are listed and that no case has met.
-    pub(super) fn unmet(&self, outcomes: &[Outcome]) -> Vec<String> {
+    /// Codes that are listed, and whether a case has met them.
+    pub(super) fn coverage(&self, outcomes: &[Outcome]) -> Vec<Coverage> {
         let met: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.codes).collect();
-        self.codes.iter().filter(|code| !met.contains(code)).cloned().collect()
+        self.codes.iter().map(|code| Coverage { code: code.clone(), met: met.contains(code) }).collect()
     }
 }

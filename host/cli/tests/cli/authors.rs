@@ -112,7 +112,9 @@ fn every_template_builds_passes_and_says_what_the_others_say() {
         assert_eq!(tested.code, Some(0), "{language}: {}{}", tested.stdout, tested.stderr);
         assert!(tested.stdout.contains("43 cases, all pass"), "{}", tested.stdout);
         let junit = place.read(&format!("{language}.xml"));
-        assert!(junit.contains("tests=\"5\" failures=\"0\"") && junit.matches("<testcase ").count() == 5, "{junit}");
+        let counts = junit.contains("tests=\"6\" failures=\"0\" errors=\"0\"");
+        assert!(counts && junit.matches("<testcase ").count() == 6, "{junit}");
+        assert!(junit.contains("<testcase name=\"a case meets words.found\" time=\"0.000000\"/>"), "{junit}");
     }
 }
 
@@ -226,8 +228,18 @@ fn a_case_that_fails_says_why() {
         "codes = [\"words.found\", \"words.lost\"]\n[[case]]\nname = \"wrong\"\neffect = \"deny\"\nfindings = [\"other\"]\nfuel = 1\n\
          config = { words = [\"zebra\"] }\nrequest = { checkpoint = \"a.b\", content = [{ text = \"zebra\" }] }\n",
     );
-    let tested = place.weir(&format!("test --module words-{language}/build/policy.wasm --cases wrong.toml"));
+    let tested =
+        place.weir(&format!("test --module words-{language}/build/policy.wasm --cases wrong.toml --junit wrong.xml"));
     assert_eq!(tested.code, Some(1));
+    let junit = place.read("wrong.xml");
+    for told in [
+        "tests=\"3\" failures=\"2\" errors=\"0\"",
+        "<failure message=\"effect: expected deny, found allow; ",
+        "<testcase name=\"a case meets words.found\" time=\"0.000000\"/>",
+        "<failure message=\"no case meets `words.lost`\"/>",
+    ] {
+        assert!(junit.contains(told), "{told}: {junit}");
+    }
     for told in [
         "FAILED  wrong",
         "effect: expected deny, found allow",
@@ -244,10 +256,69 @@ fn a_case_that_fails_says_why() {
         ("[[case]]\nnme = 1\n", "unknown field `nme`"),
     ] {
         place.write("bad.toml", cases);
-        let tested = place.weir(&format!("test --module words-{language}/build/policy.wasm --cases bad.toml"));
+        let tested =
+            place.weir(&format!("test --module words-{language}/build/policy.wasm --cases bad.toml --junit bad.xml"));
         assert_eq!(tested.code, Some(2), "{cases}");
         assert!(tested.stderr.contains(told), "{told}: {}", tested.stderr);
+        let junit = place.read("bad.xml");
+        assert!(junit.contains("tests=\"1\" failures=\"0\" errors=\"1\"") && junit.contains(told), "{junit}");
     }
+}
+
+#[test]
+fn a_policy_that_cannot_be_loaded_is_an_error_of_its_report() {
+    let (place, modules) = built();
+    let Some(language) = modules.keys().next() else { return };
+    let test = |cases: &str| {
+        place.write("loaded.toml", cases);
+        let module = format!("words-{language}/build/policy.wasm");
+        let tested = place.weir(&format!("test --module {module} --cases loaded.toml --junit loaded.xml"));
+        (tested.code, place.read("loaded.xml"))
+    };
+    // A configuration that is refused, where no case expects that.
+    let (code, junit) = test("config = { wrds = 1 }\n[[case]]\nname = \"x\"\neffect = \"allow\"\n");
+    assert!(code != Some(0) && junit.contains("errors=\"1\"") && junit.contains("wrds"), "{code:?}: {junit}");
+    let (code, junit) = test("[[case]]\nname = \"x\"\neffect = \"allow\"\nrequest = { checkpoint = \"a.b\" }\n");
+    assert!(code == Some(0) && junit.contains("errors=\"0\""), "it is written anew: {junit}");
+}
+
+#[test]
+fn a_policy_in_javascript_is_told_what_its_component_cannot_do() {
+    if !languages().contains(&"javascript") {
+        return;
+    }
+    gently();
+    let place = Place::new();
+    make(&place, "javascript");
+    let built = place.weir("build words-javascript");
+    let told =
+        "its clock stands at 1970, since `reads` in its manifest lacks `/time`; its random numbers are the same";
+    assert!(built.code == Some(0) && built.stderr.contains(told), "{}", built.stderr);
+    place.write("request.json", r#"{"checkpoint":"inference.input"}"#);
+    for compiles in [true, false] {
+        let ran = place.weir("run words-javascript/build/policy.wasm request.json --deadline 60s");
+        assert_eq!((ran.code, ran.stderr.contains("compiled in")), (Some(0), compiles), "{}", ran.stderr);
+    }
+    let cannot = |policy: &str, told: &str| {
+        place.write("words-javascript/policy.js", policy);
+        let built = place.weir("build words-javascript");
+        assert_eq!(built.code, Some(1), "{}", built.stderr);
+        assert!(built.stderr.contains(told), "{told}: {}", built.stderr);
+    };
+    cannot("export const other = 1;", "judge");
+    cannot("export const judge = () => {};", "`judge` is not what `policy(…)` has made");
+    let kept = "const Kept = Date;\nclass Later extends Date {}\nexport const judge = policy((_, request, verdict) => {\n\
+                const dates = [Kept.now(), +new Kept(), +new Later(), +new (new Kept().constructor)()];\n\
+                if (dates.some((date) => date !== request.timeMs)) verdict.deny();\n});";
+    place.write("words-javascript/policy.js", format!("import {{ policy }} from \"./sdk/weir.js\";\n{kept}"));
+    place.write("words-javascript/manifest.json", r#"{"name":"dates"}"#);
+    let built = place.weir("build words-javascript");
+    assert!(built.code == Some(0) && !built.stderr.contains("1970"), "{}", built.stderr);
+    let ran = place.weir("run words-javascript/build/policy.wasm request.json --deadline 60s");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    place.write("words-javascript/manifest.json", r#"{"name":"dates","reads":[]}"#);
+    assert_eq!(place.weir("build words-javascript").code, Some(2));
+    assert!(!place.path("words-javascript/build/policy.wasm").exists(), "what is not fit is not left behind");
 }
 
 #[test]
@@ -278,8 +349,10 @@ fn what_cannot_be_made_or_built_says_what_to_do() {
     );
     if Path::new("/usr/bin/python3").exists() && languages().contains(&"zig") {
         place.write("words/policy.zig", "const broken = ;\n");
-        let ended = place.weir("build words");
+        let ended = place.weir("test words --junit words.xml");
         assert_eq!(ended.code, Some(1));
+        let junit = place.read("words.xml");
+        assert!(junit.contains("errors=\"1\"") && junit.contains("policy.zig:1:16: error"), "{junit}");
         assert!(
             ended.stderr.contains("policy.zig:1:16: error") && ended.stderr.contains("does not compile"),
             "{}",
