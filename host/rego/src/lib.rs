@@ -4,6 +4,11 @@
 //! they tell follows from their arguments and from [`Context`]. The functions and their meaning: "Built-in Functions" in OPA's
 //! documentation.
 
+mod arguments;
+mod sprintf;
+mod strings;
+mod template;
+mod term;
 mod text;
 mod value;
 
@@ -94,10 +99,13 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: [&[Builtin]; 0] = [];
+const FAMILIES: &[&[Builtin]] = &[sprintf::FUNCTIONS, strings::FUNCTIONS, template::FUNCTIONS];
 
 /// The function of this name; none where this host has it not.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Builtin> {
     FAMILIES.iter().flat_map(|family| family.iter()).find(|builtin| builtin.name == name)
 }
+
+#[cfg(test)]
+mod tests;

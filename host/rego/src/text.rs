@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         match self.rest().as_bytes().first() {
             Some(b'"') => self.string().map(Value::String),
             Some(b'[' | b'{') => self.nested(),
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'-' | b'.' | b'0'..=b'9') => self.number(),
             _ if self.takes("null") => Ok(Value::Null),
             _ if self.takes("true") => Ok(Value::Bool(true)),
             _ if self.takes("false") => Ok(Value::Bool(false)),
@@ -208,6 +208,7 @@ mod tests {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
         assert_eq!(parse(" { 2 , 1 , 2 } ").unwrap().to_string(), "{1,2}");
+        assert_eq!(parse("[.5,-.5,2e308]").unwrap().to_string(), "[0.5,-0.5,2e308]");
     }
 
     #[test]

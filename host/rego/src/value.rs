@@ -40,7 +40,7 @@ impl Value {
         match self {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
-            // What is not a number of 64 bits becomes the nearest double.
+            // What is not a number of 64 bits becomes the nearest double, and `null` beyond all of them.
             Value::Number(number) => serde_json::from_str(number.as_str()).unwrap_or_default(),
             Value::String(text) => text.as_str().into(),
             Value::Array(members) => members.iter().map(Value::to_json).collect(),
@@ -127,10 +127,21 @@ impl From<Vec<Value>> for Value {
 pub struct Number(String);
 
 impl Number {
-    /// A number in the notation of JSON; none where the text is another.
+    /// A number in the notation of JSON, which may be too large for a double; none where the text is another.
     #[must_use]
     pub fn parse(text: &str) -> Option<Number> {
-        serde_json::from_str::<serde_json::Number>(text).ok().map(|_| Number(text.to_owned()))
+        let (mantissa, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+        let whole = whole.strip_prefix('-').unwrap_or(whole);
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        // Rego has `.5`, too.
+        let whole = if whole.is_empty() && mantissa.contains('.') { "0" } else { whole };
+        let valid = digits(whole) && digits(fraction) && digits(power.strip_prefix(['-', '+']).unwrap_or(power));
+        (valid && (whole == "0" || !whole.starts_with('0'))).then(|| match text.strip_prefix('-') {
+            _ if text.starts_with('.') => Number(format!("0{text}")),
+            Some(amount) if amount.starts_with('.') => Number(format!("-0{amount}")),
+            _ => Number(text.to_owned()),
+        })
     }
 
     /// Its digits.
@@ -150,7 +161,7 @@ impl Number {
         })
     }
 
-    /// The nearest double.
+    /// The nearest double, infinite for what is beyond all of them.
     #[must_use]
     pub fn as_f64(&self) -> f64 {
         self.0.parse().unwrap_or(f64::NAN)
