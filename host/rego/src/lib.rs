@@ -5,11 +5,13 @@
 //! documentation.
 
 mod arguments;
+mod semver;
 mod sprintf;
 mod strings;
 mod template;
 mod term;
 mod text;
+mod units;
 mod value;
 
 use std::cell::Cell;
@@ -99,7 +101,8 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: &[&[Builtin]] = &[sprintf::FUNCTIONS, strings::FUNCTIONS, template::FUNCTIONS];
+const FAMILIES: &[&[Builtin]] =
+    &[semver::FUNCTIONS, sprintf::FUNCTIONS, strings::FUNCTIONS, template::FUNCTIONS, units::FUNCTIONS];
 
 /// The function of this name; none where this host has it not.
 #[must_use]
