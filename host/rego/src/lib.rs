@@ -5,6 +5,7 @@
 //! documentation.
 
 mod arguments;
+mod regexes;
 mod semver;
 mod sprintf;
 mod strings;
@@ -101,8 +102,14 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: &[&[Builtin]] =
-    &[semver::FUNCTIONS, sprintf::FUNCTIONS, strings::FUNCTIONS, template::FUNCTIONS, units::FUNCTIONS];
+const FAMILIES: &[&[Builtin]] = &[
+    regexes::FUNCTIONS,
+    semver::FUNCTIONS,
+    sprintf::FUNCTIONS,
+    strings::FUNCTIONS,
+    template::FUNCTIONS,
+    units::FUNCTIONS,
+];
 
 /// The function of this name; none where this host has it not.
 #[must_use]
