@@ -5,6 +5,8 @@
 //! documentation.
 
 mod arguments;
+mod casts;
+mod encodings;
 mod regexes;
 mod semver;
 mod sprintf;
@@ -103,6 +105,8 @@ impl Builtin {
 
 /// Families of functions, each a file of its own.
 const FAMILIES: &[&[Builtin]] = &[
+    casts::FUNCTIONS,
+    encodings::FUNCTIONS,
     regexes::FUNCTIONS,
     semver::FUNCTIONS,
     sprintf::FUNCTIONS,
