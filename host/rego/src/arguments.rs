@@ -62,6 +62,13 @@ pub(crate) fn whole(value: &Value, place: usize) -> Result<i64, Error> {
     to_i64(number).ok_or_else(|| not_whole(place))
 }
 
+/// A whole number of any size.
+pub(crate) fn big(context: &Context, value: &Value, place: usize) -> Result<BigInt, Error> {
+    let number = value.as_number().ok_or_else(|| wrong(value, place, "integer"))?;
+    context.work(number.as_str().len() as u64)?;
+    to_big(number).ok_or_else(|| not_whole(place))
+}
+
 fn not_whole(place: usize) -> Error {
     format!("operand {place} must be integer number but got floating-point number").into()
 }
@@ -71,12 +78,12 @@ pub(crate) fn to_i64(number: &Number) -> Option<i64> {
     whole_text(number.as_str())
 }
 
-/// The same for a text, which need not be a number of JSON: `+1`, `007` and the empty one count.
+/// The same for a text, which need not be a number of JSON: `+1` and `007` count.
 pub(crate) fn whole_text(text: &str) -> Option<i64> {
     /// Of more characters OPA does not look at the value.
     const LONGEST: usize = 19;
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.len() > LONGEST || (digits.is_empty() && !text.is_empty()) {
+    if digits.len() > LONGEST || digits.is_empty() {
         return None;
     }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));

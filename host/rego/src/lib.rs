@@ -6,7 +6,9 @@
 
 mod arguments;
 mod casts;
+mod chances;
 mod encodings;
+mod graphs;
 mod regexes;
 mod semver;
 mod sprintf;
@@ -106,7 +108,9 @@ impl Builtin {
 /// Families of functions, each a file of its own.
 const FAMILIES: &[&[Builtin]] = &[
     casts::FUNCTIONS,
+    chances::FUNCTIONS,
     encodings::FUNCTIONS,
+    graphs::FUNCTIONS,
     regexes::FUNCTIONS,
     semver::FUNCTIONS,
     sprintf::FUNCTIONS,
