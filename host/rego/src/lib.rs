@@ -9,6 +9,7 @@ mod casts;
 mod chances;
 mod encodings;
 mod graphs;
+mod patches;
 mod regexes;
 mod semver;
 mod sprintf;
@@ -111,6 +112,7 @@ const FAMILIES: &[&[Builtin]] = &[
     chances::FUNCTIONS,
     encodings::FUNCTIONS,
     graphs::FUNCTIONS,
+    patches::FUNCTIONS,
     regexes::FUNCTIONS,
     semver::FUNCTIONS,
     sprintf::FUNCTIONS,
