@@ -9,6 +9,7 @@ mod casts;
 mod chances;
 mod encodings;
 mod graphs;
+mod marshal;
 mod patches;
 mod regexes;
 mod semver;
@@ -18,6 +19,7 @@ mod template;
 mod term;
 mod text;
 mod units;
+mod uris;
 mod value;
 
 use std::cell::Cell;
@@ -112,6 +114,7 @@ const FAMILIES: &[&[Builtin]] = &[
     chances::FUNCTIONS,
     encodings::FUNCTIONS,
     graphs::FUNCTIONS,
+    marshal::FUNCTIONS,
     patches::FUNCTIONS,
     regexes::FUNCTIONS,
     semver::FUNCTIONS,
@@ -119,6 +122,7 @@ const FAMILIES: &[&[Builtin]] = &[
     strings::FUNCTIONS,
     template::FUNCTIONS,
     units::FUNCTIONS,
+    uris::FUNCTIONS,
 ];
 
 /// The function of this name; none where this host has it not.
