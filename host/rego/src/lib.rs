@@ -4,7 +4,9 @@
 //! they tell follows from their arguments and from [`Context`]. The functions and their meaning: "Built-in Functions" in OPA's
 //! documentation.
 
+mod operands;
 mod text;
+mod time;
 mod value;
 
 use std::cell::Cell;
@@ -94,7 +96,7 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: [&[Builtin]; 0] = [];
+const FAMILIES: &[&[Builtin]] = &[time::FUNCTIONS];
 
 /// The function of this name; none where this host has it not.
 #[must_use]
