@@ -5,8 +5,10 @@
 //! documentation.
 
 mod crypto;
+mod jwt;
 mod net;
 mod operands;
+mod pem;
 mod text;
 mod time;
 mod value;
@@ -98,7 +100,7 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: &[&[Builtin]] = &[crypto::FUNCTIONS, net::FUNCTIONS, time::FUNCTIONS];
+const FAMILIES: &[&[Builtin]] = &[crypto::FUNCTIONS, jwt::FUNCTIONS, net::FUNCTIONS, time::FUNCTIONS];
 
 /// The function of this name; none where this host has it not.
 #[must_use]

@@ -5,7 +5,7 @@ mod network;
 use std::collections::BTreeSet;
 
 use self::network::{Network, address, cover, previous};
-use crate::operands::text_read;
+use crate::operands::{text_read, weight};
 use crate::{Answer, Builtin, Context, Error, Value};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[
@@ -98,18 +98,6 @@ fn first_text(member: &Value) -> Option<&Value> {
         Value::String(_) => Some(member),
         Value::Array(members) => members.first(),
         _ => None,
-    }
-}
-
-/// About how many bytes a value takes.
-fn weight(value: &Value) -> u64 {
-    16 + match value {
-        Value::String(text) => text.len() as u64,
-        Value::Number(number) => number.as_str().len() as u64,
-        Value::Array(members) => members.iter().map(weight).sum(),
-        Value::Set(members) => members.iter().map(weight).sum(),
-        Value::Object(members) => members.iter().map(|(key, value)| weight(key) + weight(value)).sum(),
-        Value::Null | Value::Bool(_) => 0,
     }
 }
 

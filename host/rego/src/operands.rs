@@ -35,3 +35,15 @@ pub(crate) fn whole(number: &Number) -> Option<i64> {
 pub(crate) fn wrong_kind(place: usize, wanted: &str, value: &Value) -> Error {
     format!("operand {place} must be {wanted} but got {}", value.kind()).into()
 }
+
+/// About how many bytes a value takes.
+pub(crate) fn weight(value: &Value) -> u64 {
+    16 + match value {
+        Value::String(text) => text.len() as u64,
+        Value::Number(number) => number.as_str().len() as u64,
+        Value::Array(members) => members.iter().map(weight).sum(),
+        Value::Set(members) => members.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(key, value)| weight(key) + weight(value)).sum(),
+        Value::Null | Value::Bool(_) => 0,
+    }
+}
