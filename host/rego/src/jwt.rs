@@ -1,7 +1,7 @@
 //! `io.jwt.*`: JSON Web Tokens, read, verified and signed.
 
 mod constraints;
-mod json;
+pub(crate) mod json;
 mod keys;
 mod random;
 mod signature;

@@ -4,6 +4,7 @@
 //! they tell follows from their arguments and from [`Context`]. The functions and their meaning: "Built-in Functions" in OPA's
 //! documentation.
 
+mod aws;
 mod crypto;
 mod jwt;
 mod net;
@@ -100,7 +101,7 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: &[&[Builtin]] = &[crypto::FUNCTIONS, jwt::FUNCTIONS, net::FUNCTIONS, time::FUNCTIONS];
+const FAMILIES: &[&[Builtin]] = &[aws::FUNCTIONS, crypto::FUNCTIONS, jwt::FUNCTIONS, net::FUNCTIONS, time::FUNCTIONS];
 
 /// The function of this name; none where this host has it not.
 #[must_use]

@@ -122,6 +122,11 @@ fn diff(context: &Context, arguments: &[Value]) -> Answer {
     Ok(list([years, months, days, hours, minutes, seconds]))
 }
 
+/// A moment in UTC, in a layout.
+pub(crate) fn written(ns: i64, layout: &str) -> String {
+    layout::write(layout, &Moment { ns, zone: Zone::Utc }.local())
+}
+
 /// A moment and where one looks at it from.
 struct Moment {
     ns: i64,

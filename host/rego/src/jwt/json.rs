@@ -26,7 +26,7 @@ pub(super) fn into_object(value: Value) -> Option<BTreeMap<Value, Value>> {
 }
 
 /// What Go's `json.Marshal` gives: members in order, and signs of HTML escaped.
-pub(super) fn write(value: &Value, out: &mut String) {
+pub(crate) fn write(value: &Value, out: &mut String) {
     match value {
         Value::String(text) => write_text(text, out),
         Value::Array(members) => write_list(members.iter(), out),
