@@ -72,8 +72,7 @@ fn authority(text: &str) -> Option<&str> {
     };
     let port_fits = port.is_empty() || port[1..].bytes().all(|byte| byte.is_ascii_digit()) && port.starts_with(':');
     // Escaped hosts are left out: Go takes some of them.
-    let fits =
-        |byte: u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=[]<>\"".contains(&byte);
+    let fits = |byte: u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=]<>\"".contains(&byte);
     (port_fits && name.bytes().all(fits)).then_some(host)
 }
 

@@ -157,7 +157,11 @@ fn of_rsa(modulus: &[u8], exponent: &[u8]) -> Option<Material> {
         let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
         (!bytes.is_empty()).then(|| BoxedUint::from_be_slice_vartime(bytes))
     };
-    let key = PublicKey::new_with_size_limits(number(modulus)?, number(exponent)?, 1_024..=16_384);
+    let (modulus, exponent) = (number(modulus)?, number(exponent)?);
+    if exponent.bit_width_vartime() > 63 {
+        return None;
+    }
+    let key = PublicKey::new_with_size_limits(modulus, exponent, 1_024..=16_384);
     Some(key.map_or(Material::Other, Material::Rsa))
 }
 
@@ -191,7 +195,9 @@ fn of_member(context: &Context, value: &Value) -> Result<Key, Error> {
     }
     text("use")?;
     let material = match text("kty")?.ok_or_else(why)? {
-        "RSA" => of_rsa(&needed("n")?, &needed("e")?),
+        "RSA" => Some(needed("e")?)
+            .filter(|exponent| exponent.last().is_some_and(|byte| byte % 2 == 1))
+            .and_then(|exponent| of_rsa(&needed("n").ok()?, &exponent)),
         "EC" => of_point(text("crv")?.ok_or_else(why)?, &needed("x")?, &needed("y")?),
         "OKP" => match (text("crv")?, needed("x")?) {
             (Some("Ed25519"), x) if x.len() == 32 => Some(Material::Ed25519(x)),
