@@ -1,5 +1,7 @@
 //! `crypto.*`: digests and keyed digests, as hexadecimal text.
 
+pub(crate) mod private;
+
 use digest::{Digest, KeyInit, Mac};
 use hmac::Hmac;
 use md5::Md5;

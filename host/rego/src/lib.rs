@@ -101,7 +101,8 @@ impl Builtin {
 }
 
 /// Families of functions, each a file of its own.
-const FAMILIES: &[&[Builtin]] = &[aws::FUNCTIONS, crypto::FUNCTIONS, jwt::FUNCTIONS, net::FUNCTIONS, time::FUNCTIONS];
+const FAMILIES: &[&[Builtin]] =
+    &[aws::FUNCTIONS, crypto::FUNCTIONS, crypto::private::FUNCTIONS, jwt::FUNCTIONS, net::FUNCTIONS, time::FUNCTIONS];
 
 /// The function of this name; none where this host has it not.
 #[must_use]

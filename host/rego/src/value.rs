@@ -130,7 +130,11 @@ impl Number {
     /// A number in the notation of JSON; none where the text is another.
     #[must_use]
     pub fn parse(text: &str) -> Option<Number> {
-        serde_json::from_str::<serde_json::Number>(text).ok().map(|_| Number(text.to_owned()))
+        // Only the notation matters: numbers beyond those of a double are numbers, too.
+        let bare = text.starts_with(|sign: char| sign == '-' || sign.is_ascii_digit())
+            && text.ends_with(|sign: char| sign.is_ascii_digit());
+        let read = serde_json::from_str::<serde::de::IgnoredAny>(text).ok();
+        read.filter(|_| bare).map(|_| Number(text.to_owned()))
     }
 
     /// Its digits.
