@@ -30,6 +30,8 @@ pub(crate) const FUNCTIONS: &[Builtin] = &[
 
 /// What finding a time zone and its rules costs.
 const ZONE_WORK: u64 = 2_000;
+/// What a byte of a layout costs, in which parts are looked for.
+const LAYOUT_WORK: u64 = 10;
 const NANOS: i64 = 1_000_000_000;
 const DAY_SECONDS: i64 = 86_400;
 
@@ -42,6 +44,7 @@ fn now_ns(context: &Context, _: &[Value]) -> Answer {
 fn parse_ns(context: &Context, arguments: &[Value]) -> Answer {
     let layout = text_read(context, &arguments[0], 1)?;
     let value = text_read(context, &arguments[1], 2)?;
+    context.work(LAYOUT_WORK * layout.len() as u64)?;
     nanoseconds(reading::read(layout::named(layout), value)?)
 }
 
@@ -59,7 +62,7 @@ fn format(context: &Context, arguments: &[Value]) -> Answer {
     let (moment, layout) = moment(context, &arguments[0])?;
     let layout = if layout.is_empty() { layout::RFC3339_NANO } else { layout::named(layout) };
     // The longest name, `September`, is three times as long as what stands for it.
-    context.work(4 * layout.len() as u64)?;
+    context.work(LAYOUT_WORK * layout.len() as u64)?;
     Ok(layout::write(layout, &moment.local()).into())
 }
 
