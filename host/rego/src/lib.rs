@@ -5,12 +5,18 @@
 //! documentation.
 
 mod arguments;
+mod aws;
 mod casts;
 mod chances;
+mod crypto;
 mod encodings;
 mod graphs;
+mod jwt;
 mod marshal;
+mod net;
+mod operands;
 mod patches;
+mod pem;
 mod regexes;
 mod semver;
 mod sprintf;
@@ -18,6 +24,7 @@ mod strings;
 mod template;
 mod term;
 mod text;
+mod time;
 mod units;
 mod uris;
 mod value;
@@ -110,17 +117,23 @@ impl Builtin {
 
 /// Families of functions, each a file of its own.
 const FAMILIES: &[&[Builtin]] = &[
+    aws::FUNCTIONS,
     casts::FUNCTIONS,
     chances::FUNCTIONS,
+    crypto::FUNCTIONS,
+    crypto::private::FUNCTIONS,
     encodings::FUNCTIONS,
     graphs::FUNCTIONS,
+    jwt::FUNCTIONS,
     marshal::FUNCTIONS,
+    net::FUNCTIONS,
     patches::FUNCTIONS,
     regexes::FUNCTIONS,
     semver::FUNCTIONS,
     sprintf::FUNCTIONS,
     strings::FUNCTIONS,
     template::FUNCTIONS,
+    time::FUNCTIONS,
     units::FUNCTIONS,
     uris::FUNCTIONS,
 ];

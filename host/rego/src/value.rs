@@ -40,8 +40,8 @@ impl Value {
         match self {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
-            // What is not a number of 64 bits becomes the nearest double, and `null` beyond all of them.
-            Value::Number(number) => serde_json::from_str(number.as_str()).unwrap_or_default(),
+            // What is not a number of 64 bits becomes the nearest double; what is beyond all doubles stays as a text of its digits.
+            Value::Number(number) => serde_json::from_str(number.as_str()).unwrap_or_else(|_| number.as_str().into()),
             Value::String(text) => text.as_str().into(),
             Value::Array(members) => members.iter().map(Value::to_json).collect(),
             Value::Set(members) => members.iter().map(Value::to_json).collect(),
@@ -194,5 +194,22 @@ impl Ord for Number {
             (Some(one), Some(another)) => one.cmp(&another),
             _ => self.as_f64().total_cmp(&other.as_f64()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Number, Value};
+
+    #[test]
+    fn numbers_are_those_of_json_of_any_size() {
+        let long = "9".repeat(400);
+        for text in ["0", "-1.50e+3", "1e999", long.as_str()] {
+            assert_eq!(Number::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", " 1", "1 ", "01", "+1", "1.", "true", "-", "1e", "[1]", "\"1\""] {
+            assert!(Number::parse(text).is_none(), "{text}");
+        }
+        assert_eq!(Value::parse(&long).unwrap().to_json(), serde_json::Value::from(long));
     }
 }

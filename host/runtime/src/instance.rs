@@ -167,7 +167,7 @@ impl Template {
     }
 
     /// The same policy from the code of a snapshot, which is configured.
-    pub(crate) fn from_snapshot(&self, code: &Code, grants: &BTreeSet<Grant>) -> wasmtime::Result<Template> {
+    pub(crate) fn snapshotted(&self, code: &Code, grants: &BTreeSet<Grant>) -> wasmtime::Result<Template> {
         let linked = Linked::new(self.engine.wasmtime(), code, grants)?;
         let (engine, rego) = (Arc::clone(&self.engine), Arc::clone(&self.rego));
         Ok(Template { engine, linked, rego, config: None, ..*self })

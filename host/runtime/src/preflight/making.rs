@@ -149,9 +149,8 @@ impl Order<'_> {
         };
         let digest = Digest::of(&wasm);
         let module = shelf.code(&digest, &wasm).map_err(Fault::snapshot)?;
-        let template = plain
-            .from_snapshot(&module, &self.binding.grants)
-            .map_err(|error| Fault::Snapshot(not_linked(&error)))?;
+        let template =
+            plain.snapshotted(&module, &self.binding.grants).map_err(|error| Fault::Snapshot(not_linked(&error)))?;
         let after = samples::judge(&template, self.manifest, samples).await.map_err(trained_away)?;
         if let Some(index) = before.differs(&after) {
             return Err(trained_away(format!("sample {index} of its manifest: another verdict")));
