@@ -86,12 +86,7 @@ pub(crate) fn ready_memory(effort: Effort) -> Vec<Figure> {
     let wanted = if effort.rounds > 1 { 10_000 } else { 20 };
     let options = TrialOptions { ready_instances: wanted, ..TrialOptions::default() };
     let trial = trial(GUEST, "restore", "{}", options);
-    let given = trial.given(0, &request(CALL));
-    assert!(trial.call(0, &given).answer.is_ok());
-    let (ready, before) = (trial.instances().ready as usize, private_kib());
-    let now = trial.make_ready(0, wanted);
-    let made = (private_kib() - before) / (now - ready) as f64;
-    let each = made + trial.plan().policies[0].put_back_bytes as f64 / 1024.0;
+    let (made, each, now) = ready_kib(&trial, wanted);
     let mappings = trial.instances().mappings as f64 / now as f64;
     let figure = |name, value, unit, goal| {
         Figure::new(name, value, unit, "nothing: RssAnon of this process, before and after they are made")
@@ -104,6 +99,16 @@ pub(crate) fn ready_memory(effort: Effort) -> Vec<Figure> {
         figure("ready_instance_kib", each, "KiB", "<= 26"),
         figure("ready_10000_mib", each * 10_000.0 / 1024.0, "MiB", "<= 260"),
     ]
+}
+
+/// KiB that an instance has before its first call, and after it; how many there are then.
+pub(crate) fn ready_kib(trial: &Trial, wanted: usize) -> (f64, f64, usize) {
+    let given = trial.given(0, &request(CALL));
+    assert!(trial.call(0, &given).answer.is_ok());
+    let (ready, before) = (trial.instances().ready as usize, private_kib());
+    let now = trial.make_ready(0, wanted);
+    let made = (private_kib() - before) / (now - ready) as f64;
+    (made, made + trial.plan().policies[0].put_back_bytes as f64 / 1024.0, now)
 }
 
 /// Memory that this process shares with nobody.

@@ -4,7 +4,7 @@
 //! answers are checked. Without `--bench`, which `cargo bench` adds and `cargo test` does not, one short round is run.
 //!
 //! Parts: `measure` how things are compared, `report` how figures are printed, `hosts` and `floor` the two sides;
-//! `instances`, `crowd`, `peers`, `evaluation`, `selection`, `throughput`, `serving`, `budgets` and `swapping` the
+//! `instances`, `crowd`, `peers`, `rego`, `evaluation`, `selection`, `throughput`, `serving`, `budgets` and `swapping` the
 //! figures.
 
 mod budgets;
@@ -16,6 +16,7 @@ mod instances;
 mod measure;
 mod overload;
 mod peers;
+mod rego;
 mod report;
 mod selection;
 mod serving;
@@ -34,7 +35,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 24] = [
+const GROUPS: [Group; 26] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -46,6 +47,8 @@ const GROUPS: [Group; 24] = [
     Group { names: &["policies_1000_per_call"], measure: crowd::policies_in_turn },
     Group { names: &["ready_instance_kib", "ready_10000_mib"], measure: crowd::ready_memory },
     Group { names: &["vs_regorus", "vs_cedar"], measure: peers::over_weir },
+    Group { names: &["rego_restore", "rego_big_data", "rego_ready_kib", "rego_vs_regorus"], measure: rego::restored },
+    Group { names: &["rego_vs_opa"], measure: rego::served },
     Group { names: &["evaluate_call"], measure: evaluation::over_native },
     Group {
         names: &["evaluate_over_fresh", "evaluate_over_fresh_by_turns", "parse_and_evaluate_over_fresh"],

@@ -15,7 +15,7 @@ use crate::measure::{Effort, compare, timed};
 use crate::report::Figure;
 
 /// Who may call what, and with which words; the peers have it from the same file.
-const RULE: &str = include_str!("../peers/rule.json");
+pub(crate) const RULE: &str = include_str!("../peers/rule.json");
 
 /// JSON as TOML has it on one line.
 fn inline(json: &Value) -> String {
@@ -31,7 +31,7 @@ fn inline(json: &Value) -> String {
 }
 
 /// Half of what is asked is allowed; each part of the rule refuses something.
-fn requests() -> Vec<String> {
+pub(crate) fn requests() -> Vec<String> {
     let text = "claim 4711: approved, 1250.00 EUR, account on file, no open questions";
     vec![
         CALL.to_owned(),
@@ -95,14 +95,14 @@ pub(crate) fn over_weir(effort: Effort) -> Vec<Figure> {
 }
 
 /// The process of the peers.
-struct Peers {
+pub(crate) struct Peers {
     process: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
 }
 
 impl Peers {
-    fn start(requests: &[String]) -> Peers {
+    pub(crate) fn start(requests: &[String]) -> Peers {
         let mut process = Command::new(built())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,7 +119,7 @@ impl Peers {
         writeln!(self.to, "{line}").expect("the peers listen");
     }
 
-    fn ask(&mut self, line: &str) -> String {
+    pub(crate) fn ask(&mut self, line: &str) -> String {
         self.tell(line);
         let mut answer = String::new();
         self.from.read_line(&mut answer).expect("the peers answer");

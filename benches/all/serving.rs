@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use weir::Recorder;
+use weir::{Recorder, Runtime};
 use weir_server::listener::{Body, Handler, Peer, serve};
 use weir_server::socket::Socket;
 use weir_server::{Server, Settings};
@@ -48,8 +48,8 @@ impl Handler for Raw {
 }
 
 /// A server with a thread of its own; it ends with the process.
-struct Serving {
-    address: SocketAddr,
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
     thread: Handle,
 }
 
@@ -85,36 +85,41 @@ impl Serving {
     }
 
     fn host(name: &str, recorder: Recorder) -> Serving {
+        Serving::of(name, || one_policy(recorder))
+    }
+
+    /// A server of this host.
+    pub(crate) fn of(name: &str, host: impl FnOnce() -> Runtime + Send + 'static) -> Serving {
         Serving::start(name, || {
             let listen = "127.0.0.1:0".parse().expect("an address");
             let longest = Duration::from_secs(5);
             let settings = Settings { listen, admin: None, timeout: longest, ..Settings::default() };
             let server = Server::bind(settings).expect("there is a free port");
             let address = server.address().tcp().expect("it is no file");
-            let runtime = Arc::new(one_policy(recorder));
+            let runtime = Arc::new(host());
             tokio::spawn(server.run(runtime, std::future::pending()));
             address
         })
     }
 
     /// Processor time of the server's thread.
-    fn time(&self) -> Duration {
+    pub(crate) fn time(&self) -> Duration {
         let (tell, told) = std::sync::mpsc::channel();
         self.thread.spawn(async move { tell.send(thread_time()).expect("somebody waits for it") });
         told.recv().expect("the server's thread lives")
     }
-
-    fn clients(&self) -> Vec<TcpStream> {
-        let connect = |_| {
-            let stream = TcpStream::connect(self.address).expect("the server listens");
-            stream.set_nodelay(true).expect("a connection");
-            stream
-        };
-        (0..CONNECTIONS).map(connect).collect()
-    }
 }
 
-fn post(path: &str, body: &str) -> Vec<u8> {
+pub(crate) fn clients(address: SocketAddr) -> Vec<TcpStream> {
+    let connect = |_| {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).expect("a connection");
+        stream
+    };
+    (0..CONNECTIONS).map(connect).collect()
+}
+
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
         "POST {path} HTTP/1.1\r\nHost: w\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -123,7 +128,7 @@ fn post(path: &str, body: &str) -> Vec<u8> {
 }
 
 /// Sends so many requests, one on each connection at a time, and reads the answers.
-fn ask(clients: &mut [TcpStream], request: &[u8], count: usize) {
+pub(crate) fn ask(clients: &mut [TcpStream], request: &[u8], count: usize) {
     for _ in 0..count.div_ceil(clients.len()) {
         clients.iter_mut().for_each(|client| client.write_all(request).expect("the server reads"));
         clients.iter_mut().for_each(|client| assert!(read(client).starts_with(b"HTTP/1.1 200")));
@@ -146,7 +151,7 @@ fn read(client: &mut TcpStream) -> Vec<u8> {
 
 /// What so many requests cost: by the server's processor, or by the clock on the wall.
 fn cost<'a>(serving: &'a Serving, request: &'a [u8], wall: bool) -> impl FnMut(usize) -> Duration + 'a {
-    let mut clients = serving.clients();
+    let mut clients = clients(serving.address);
     move |count| {
         let (before, started) = (serving.time(), Instant::now());
         ask(&mut clients, request, count);

@@ -4,6 +4,8 @@
 //! cargo run -p weir-tests --example rego_differential -- [--opa opa] [--inputs N] [--seed N] [--only POLICY]
 //! ```
 
+#![expect(clippy::print_stdout, reason = "the table is the output")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -166,9 +168,10 @@ fn line(code: &Value, message: &Value, details: &Value) -> String {
     format!("{} {} {}", code, message, canonical(details))
 }
 
-/// Numbers by their value.
+/// Numbers by their value; texts as a finding tells them, on one line.
 fn canonical(value: &Value) -> Value {
     match value {
+        Value::String(text) => text.replace('\t', " ").into(),
         Value::Number(number) => number.as_f64().map_or(Value::Null, |number| json!(number)),
         Value::Array(items) => items.iter().map(canonical).collect(),
         Value::Object(members) => {
@@ -224,6 +227,18 @@ impl Random {
         (0..count).map(|_| self.input()).collect()
     }
 
+    fn items(&mut self) -> Value {
+        (0..self.below(4))
+            .map(|_| {
+                let item = vec![
+                    ("price", self.one_of(&json!([0, 1, 2.5, 100, 1e3, 0.1, -3]))),
+                    ("count", self.one_of(&json!([0, 1, 3, 1000]))),
+                ];
+                self.object(item)
+            })
+            .collect()
+    }
+
     fn input(&mut self) -> Value {
         let people = json!(["ann", "bob", "eve", "dan", "nobody", "ünï"]);
         let subject = vec![
@@ -254,15 +269,6 @@ impl Random {
             ("settings", self.one_of(&json!([{"level": 1}, {"level": 4, "nested": {"b": 3}}, {"mode": "lax"}]))),
         ];
         let (subject, resource, context) = (self.object(subject), self.object(resource), self.object(context));
-        let items: Vec<Value> = (0..self.below(4))
-            .map(|_| {
-                let item = vec![
-                    ("price", self.one_of(&json!([0, 1, 2.5, 100, 1e3, 0.1, -3]))),
-                    ("count", self.one_of(&json!([0, 1, 3, 1000]))),
-                ];
-                self.object(item)
-            })
-            .collect();
         let text = self.one_of(&json!([
             "",
             " ",
@@ -282,7 +288,7 @@ impl Random {
             ("context", context),
             ("amount", self.one_of(&json!([0, 1, 49.5, 50, 100, 100.01, 1e15, 0.1, 2.5, -2.5]))),
             ("text", text),
-            ("items", items.into()),
+            ("items", self.items()),
         ];
         self.object(input)
     }

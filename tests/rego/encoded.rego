@@ -12,7 +12,7 @@ warn contains {"msg": "encoded", "details": {
 	"base64": base64.encode(input.text),
 	"hex": hex.encode(input.text),
 	"url": urlquery.encode(input.text),
-	"json": json.marshal(input.items),
+	"json": json.unmarshal(json.marshal(input.items)),
 	"sha256": crypto.sha256(input.text),
 }}
 

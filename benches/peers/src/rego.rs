@@ -8,26 +8,8 @@ use regorus::{Engine as Regorus, Value};
 
 use super::{Engine, RULE};
 
-const POLICY: &str = r#"
-package weir
-
-import rego.v1
-
-default allow := false
-
-allow if {
-    input.tenant in rule.tenants
-    input.resource.id in rule.grants[input.subject.id]
-    input.payload.amount <= rule.most
-    not steered
-}
-
-steered if {
-    some part in input.content
-    some word in rule.words
-    contains(part.text, word)
-}
-"#;
+/// The same text that OPA compiles for Weir.
+const POLICY: &str = include_str!("../rule.rego");
 
 pub(crate) struct Rego(RegoVM);
 
