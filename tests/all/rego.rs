@@ -13,12 +13,13 @@ fn opa(result: &str, entry_points: &str, builtins: &str, work: &str) -> Vec<u8> 
     module(&format!(
         r#"(import "env" "memory" (memory 2))
            (import "env" "opa_abort" (func $abort (param i32)))
-           (import "env" "opa_builtin0" (func $builtin (param i32 i32) (result i32)))
+           (import "env" "opa_builtin1" (func $builtin (param i32 i32 i32) (result i32)))
            (global $heap (mut i32) (i32.const 65536))
            (global (export "opa_wasm_abi_version") i32 (i32.const 1))
            (data (i32.const 1024) "{}")
            (data (i32.const 2048) "{}")
-           (data (i32.const 3072) "no more\00")
+           (data (i32.const 3072) "no more\0a\1b[31m\00")
+           (data (i32.const 3584) "[{{\22result\22:true}}]\00 7\00 \22open\00")
            (data (i32.const 4096) "{}")
            (func (export "opa_malloc") (param $length i32) (result i32)
              (global.get $heap)
@@ -34,8 +35,9 @@ fn opa(result: &str, entry_points: &str, builtins: &str, work: &str) -> Vec<u8> 
            (func (export "entrypoints") (result i32) (i32.const 1024))
            (func (export "opa_eval") (param $reserved i32) (param $entry i32) (param $data i32) (param $input i32)
              (param $length i32) (param $heap i32) (param $format i32) (result i32)
+             (local $answer i32)
              {work}
-             (i32.const 4096))"#,
+             (select (local.get $answer) (i32.const 4096) (local.get $answer)))"#,
         text(entry_points),
         text(builtins),
         text(result),
@@ -87,7 +89,7 @@ fn an_abort_is_the_policys_own_error() {
     let host = host(SET, &[("p.wasm", policy("set()", "(call $abort (i32.const 3072))"))]).unwrap();
     let decision = host.evaluate_blocking(request());
     let failure = decision.policies()[0].outcome.as_ref().unwrap_err();
-    assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::GuestError, "no more"));
+    assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::GuestError, "no more  [31m"));
 }
 
 #[test]
@@ -108,4 +110,72 @@ fn what_is_not_to_be_had_is_told_while_a_set_is_loaded() {
     let no_module = module(r#"(import "env" "memory" (memory 1)) (func (export "opa_eval"))"#);
     let report = host(SET, &[("p.wasm", no_module)]).map(|_| ()).unwrap_err().to_string();
     assert!(report.contains("a module of OPA's exports `opa_malloc`"), "{report}");
+}
+
+/// What a module makes of the answer of function 7 to the text at an address.
+fn asks(address: u32) -> Vec<u8> {
+    let work = format!("(local.set $answer (call $builtin (i32.const 7) (i32.const 0) (i32.const {address})))");
+    opa("set()", r#"{"policy/main":0}"#, r#"{"cast_set":7}"#, &work)
+}
+
+#[test]
+fn a_function_of_the_host_answers_in_kept_and_in_fresh_instances() {
+    for isolation in ["restore", "fresh", "reuse"] {
+        let set = format!("{SET}isolation = \"{isolation}\"\n");
+        let fuel = [(3584, Effect::Allow), (3602, Effect::Deny)].map(|(address, effect)| {
+            let host = host(&set, &[("p.wasm", asks(address))]).unwrap_or_else(|report| panic!("{report}"));
+            let decisions = [(); 3].map(|()| host.evaluate_blocking(request()));
+            assert_eq!(decisions[0].effect(), effect, "{:?}", decisions[0]);
+            let fuel = decisions.each_ref().map(|decision| decision.policies()[0].fuel);
+            assert_eq!(fuel, [fuel[0]; 3], "{isolation}");
+            fuel[0]
+        });
+        // An answer is paid for.
+        assert!(fuel[0] > fuel[1] + 17, "{fuel:?}");
+    }
+}
+
+#[test]
+fn a_function_of_the_host_is_refused_what_is_no_value() {
+    for (address, says) in
+        [(3605, "built-in function `cast_set`: expected a closing quote"), (200_000, "expected a value")]
+    {
+        let host = host(SET, &[("p.wasm", asks(address))]).unwrap_or_else(|report| panic!("{report}"));
+        let decision = host.evaluate_blocking(request());
+        let failure = decision.policies()[0].outcome.as_ref().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::RefusedHostCall, "{failure}");
+        assert!(failure.detail.contains(says), "{failure}");
+    }
+}
+
+#[test]
+fn one_of_several_entry_points_is_asked_and_the_input_is_what_the_set_says() {
+    // The number of the entry point, as a reason; the first byte of the input, as another.
+    let work = r#"(i32.store8 (i32.const 4109) (i32.add (i32.const 48) (local.get $entry)))
+                  (if (local.get $length) (then (i32.store8 (i32.const 4111) (i32.load8_u (local.get $input)))))"#;
+    let module = opa(r#"{{"result":{"x y"}}}"#, r#"{"a":0,"b/c":1}"#, "{}", work);
+    for (lines, says) in [
+        ("entrypoint = \"b/c\"", "1 {"),
+        ("entrypoint = \"a\"\ninput = \"/payload/n\"", "0 7"),
+        ("entrypoint = \"a\"\ninput = \"/payload/nothing\"", "0 y"),
+        ("entrypoint = \"a\"\ninput = { n = \"/payload/n\" }", "0 {"),
+    ] {
+        let host = host(&format!("{SET}{lines}\n"), &[("p.wasm", module.clone())])
+            .unwrap_or_else(|report| panic!("{report}"));
+        let decision = host.evaluate_blocking(asked(r#"{"checkpoint":"test","payload":{"n":7}}"#));
+        assert_eq!(decision.findings()[0].finding.message, says, "{lines}: {decision:?}");
+    }
+    let report = host(&format!("{SET}input = \"payload\"\n"), &[("p.wasm", module.clone())]).map(|_| ()).unwrap_err();
+    assert!(report.to_string().contains("is no JSON pointer into the request"), "{report}");
+    let report = host(&format!("{SET}entrypoint = \"d\"\n"), &[("p.wasm", module)]).map(|_| ()).unwrap_err();
+    assert!(report.to_string().contains("has no entry point `d`, it has `a`, `b/c`"), "{report}");
+}
+
+#[test]
+fn entry_points_and_inputs_are_for_modules_of_opas() {
+    let guest = crate::harness::constant(r#"{"effect":"allow"}"#);
+    for line in ["entrypoint = \"a\"", "input = \"/payload\""] {
+        let report = host(&format!("{SET}{line}\n"), &[("p.wasm", guest.clone())]).map(|_| ()).unwrap_err();
+        assert!(report.to_string().contains("is for modules of `opa build -t wasm`"), "{report}");
+    }
 }

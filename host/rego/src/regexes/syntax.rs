@@ -125,16 +125,18 @@ fn escape<'a>(rest: &'a str, in_class: bool, out: &mut String) -> Result<&'a str
         }
         _ => return Err(format!("invalid escape sequence: `\\{first}`").into()),
     };
-    out.push_str(if negated {
-        "[^"
-    } else if in_class {
-        ""
-    } else {
-        "["
-    });
-    out.push_str(inside);
-    out.push_str(if negated || !in_class { "]" } else { "" });
+    shorthand(inside, negated, in_class, out);
     Ok(after)
+}
+
+/// The characters that a shorthand stands for, as a class of their own where they do not stand in one.
+fn shorthand(inside: &str, negated: bool, in_class: bool, out: &mut String) {
+    let (open, close) = match (negated, in_class) {
+        (true, _) => ("[^", "]"),
+        (false, true) => ("", ""),
+        (false, false) => ("[", "]"),
+    };
+    out.extend([open, inside, close]);
 }
 
 fn push<'a>(escaped: char, after: &'a str, out: &mut String) -> &'a str {
