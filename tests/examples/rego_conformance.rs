@@ -193,7 +193,7 @@ fn compared(case: &Case, found: &str, wants_error: bool, is_strict: bool) -> Out
         (true, ..) if is_strict => differs("an undefined result expected"),
         (true, ..) => differs("an error expected"),
         (_, Value::Array(wanted), _) => {
-            let sorts = case.fields["sort_bindings"] == true;
+            let sorts = case.fields["sort_bindings"] == true || wanted.len() > 1;
             let wanted = canonical(&Value::Array(wanted.clone()), sorts);
             let text = wanted.to_string();
             let is_same = match serde_json::from_str::<Value>(found) {
@@ -259,7 +259,8 @@ fn bundle(case: &Case, opa: &Path) -> Result<Vec<u8>, String> {
     }
     let built = build.arg(folder.path()).output().map_err(|error| error.to_string())?;
     if !built.status.success() {
-        let why = String::from_utf8_lossy(&built.stderr).replace(&*folder.path().to_string_lossy(), "");
+        let said = [built.stderr, built.stdout].concat();
+        let why = String::from_utf8_lossy(&said).replace(&*folder.path().to_string_lossy(), "");
         return Err(why.lines().take(3).collect::<Vec<_>>().join(" "));
     }
     std::fs::read(&output).map_err(|error| error.to_string())

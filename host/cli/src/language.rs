@@ -280,7 +280,19 @@ fn python(folder: &Path) -> Result<(), Failed> {
 fn rego(folder: &Path) -> Result<PathBuf, Failed> {
     let mut opa = OPA.find(folder)?;
     // What was built before, and test cases, are no data.
-    opa.args(["build", "-t", "wasm", "--ignore", "build", "--ignore", "cases.toml", "-o", BUNDLE, "."]);
+    opa.args([
+        "build",
+        "-t",
+        "wasm",
+        "--wasm-include-print",
+        "--ignore",
+        "build",
+        "--ignore",
+        "cases.toml",
+        "-o",
+        BUNDLE,
+        ".",
+    ]);
     compile(&mut opa)?;
     Ok(folder.join(BUNDLE))
 }

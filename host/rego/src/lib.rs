@@ -17,6 +17,7 @@ mod net;
 mod operands;
 mod patches;
 mod pem;
+mod prints;
 mod regexes;
 mod semver;
 mod sprintf;
@@ -29,7 +30,7 @@ mod units;
 mod uris;
 mod value;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 pub use value::{Number, Value};
 
@@ -41,13 +42,14 @@ pub struct Context {
     /// What `rand.intn` and `uuid.rfc4122` follow from.
     pub seed: u64,
     left: Cell<u64>,
+    printed: RefCell<Vec<String>>,
 }
 
 impl Context {
     /// A context that may do so much work: a unit is about a byte that is read or written, or a step of a loop.
     #[must_use]
     pub fn new(now_ns: i64, seed: u64, work: u64) -> Context {
-        Context { now_ns, seed, left: Cell::new(work) }
+        Context { now_ns, seed, left: Cell::new(work), printed: RefCell::default() }
     }
 
     /// Takes work off what is left, before it is done.
@@ -58,6 +60,17 @@ impl Context {
         let left = self.left.get().checked_sub(units);
         self.left.set(left.unwrap_or(0));
         left.map(|_| ()).ok_or(Error::Exhausted)
+    }
+
+    /// Keeps a line that a policy prints.
+    fn print(&self, line: String) {
+        self.printed.borrow_mut().push(line);
+    }
+
+    /// What was printed.
+    #[must_use]
+    pub fn printed(self) -> Vec<String> {
+        self.printed.into_inner()
     }
 
     /// How much work is left.
@@ -128,6 +141,7 @@ const FAMILIES: &[&[Builtin]] = &[
     marshal::FUNCTIONS,
     net::FUNCTIONS,
     patches::FUNCTIONS,
+    prints::FUNCTIONS,
     regexes::FUNCTIONS,
     semver::FUNCTIONS,
     sprintf::FUNCTIONS,

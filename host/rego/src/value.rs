@@ -34,7 +34,7 @@ impl Value {
         text::parse(text)
     }
 
-    /// The value as JSON: sets as lists in their order, keys that are no texts as they are written in Rego.
+    /// The value as JSON: sets as lists in their order, keys that are no texts as the text of their JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match self {
@@ -46,7 +46,7 @@ impl Value {
             Value::Array(members) => members.iter().map(Value::to_json).collect(),
             Value::Set(members) => members.iter().map(Value::to_json).collect(),
             Value::Object(members) => {
-                let name = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+                let name = |key: &Value| key.as_str().map_or_else(|| key.to_json().to_string(), str::to_owned);
                 members.iter().map(|(key, value)| (name(key), value.to_json())).collect()
             }
         }

@@ -66,6 +66,7 @@ fn call(mut caller: Caller<'_, HostSide>, id: i32, arguments: [i32; MOST_ARGUMEN
     let context = Context::new(world.nanos(), world.seed(), fuel);
     let answer = called(builtin, &context, &values)?;
     caller.as_context_mut().set_fuel(context.left())?;
+    context.printed().iter().for_each(|line| caller.data_mut().print(super::wasi::STDOUT, line.as_bytes()));
     match answer {
         Ok(value) => give(caller, &value),
         Err(Error::Exhausted) => Err(Trap::OutOfFuel.into()),
