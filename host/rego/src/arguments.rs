@@ -16,6 +16,17 @@ pub(crate) fn text(value: &Value, place: usize) -> Result<&str, Error> {
     value.as_str().ok_or_else(|| wrong(value, place, "string"))
 }
 
+/// A text that is read once from end to end.
+pub(crate) fn text_read<'a>(context: &Context, value: &'a Value, place: usize) -> Result<&'a str, Error> {
+    let text = text(value, place)?;
+    context.work(text.len() as u64)?;
+    Ok(text)
+}
+
+pub(crate) fn number(value: &Value, place: usize) -> Result<&Number, Error> {
+    value.as_number().ok_or_else(|| wrong(value, place, "number"))
+}
+
 pub(crate) fn array(value: &Value, place: usize) -> Result<&[Value], Error> {
     match value {
         Value::Array(members) => Ok(members),
@@ -58,8 +69,7 @@ pub(crate) fn texts<'a>(context: &Context, value: &'a Value, place: usize) -> Re
 
 /// A whole number of 64 bits, also `2.0`, yet not `2e0`.
 pub(crate) fn whole(value: &Value, place: usize) -> Result<i64, Error> {
-    let number = value.as_number().ok_or_else(|| wrong(value, place, "number"))?;
-    to_i64(number).ok_or_else(|| not_whole(place))
+    to_i64(number(value, place)?).ok_or_else(|| not_whole(place))
 }
 
 /// A whole number of any size.
@@ -117,6 +127,18 @@ pub(crate) fn to_big(number: &Number) -> Option<BigInt> {
             (&digits % &tens == BigInt::ZERO).then(|| digits / tens)
         }
         _ => None,
+    }
+}
+
+/// About how many bytes a value takes.
+pub(crate) fn weight(value: &Value) -> u64 {
+    16 + match value {
+        Value::String(text) => text.len() as u64,
+        Value::Number(number) => number.as_str().len() as u64,
+        Value::Array(members) => members.iter().map(weight).sum(),
+        Value::Set(members) => members.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(key, value)| weight(key) + weight(value)).sum(),
+        Value::Null | Value::Bool(_) => 0,
     }
 }
 

@@ -9,7 +9,7 @@ use hmac::Hmac;
 use sha2_next::Sha256;
 
 use self::url::Url;
-use crate::operands::{number, weight, whole, wrong_kind};
+use crate::arguments::{number, to_i64, weight, wrong};
 use crate::{Answer, Builtin, Context, Error, Value, jwt, time};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[Builtin { name: "providers.aws.sign_req", arguments: 3, call: sign_req }];
@@ -57,7 +57,7 @@ fn sign_req(context: &Context, arguments: &[Value]) -> Answer {
     context.work(HASH_WORK + PASSES * arguments.iter().map(weight).sum::<u64>())?;
     let request = object(&arguments[0], 1)?;
     let account = Account::of(object(&arguments[1], 2)?)?;
-    let ns = whole(number(&arguments[2], 3)?);
+    let ns = to_i64(number(&arguments[2], 3)?);
     let ns = ns.ok_or("operand 3 could not convert time_ns value into a unix timestamp")?;
     let known = |key: &Value| key.as_str().is_some_and(|key| REQUEST_KEYS.contains(&key));
     if !request.keys().all(known) {
@@ -178,7 +178,7 @@ fn keyed(key: &[u8], text: &str) -> Vec<u8> {
 fn object(value: &Value, place: usize) -> Result<&Members, Error> {
     match value {
         Value::Object(members) => Ok(members),
-        _ => Err(wrong_kind(place, "object", value)),
+        _ => Err(wrong(value, place, "object")),
     }
 }
 

@@ -9,7 +9,7 @@ use sha1::Sha1;
 use sha2_next::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::operands::text_read;
+use crate::arguments::text_read;
 use crate::{Answer, Builtin, Context, Value};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[

@@ -11,7 +11,7 @@ use self::constraints::Constraints;
 use self::keys::{Key, Material};
 use self::signature::{Algorithm, sign, verifies};
 use self::token::{Header, Token, members};
-use crate::operands::{text, text_read, weight};
+use crate::arguments::{text, text_read, weight};
 use crate::{Answer, Builtin, Context, Error, Value};
 
 macro_rules! verify {

@@ -14,7 +14,6 @@ mod graphs;
 mod jwt;
 mod marshal;
 mod net;
-mod operands;
 mod patches;
 mod pem;
 mod prints;

@@ -5,7 +5,7 @@ mod network;
 use std::collections::BTreeSet;
 
 use self::network::{Network, address, cover, previous};
-use crate::operands::{text_read, weight};
+use crate::arguments::{text_read, weight};
 use crate::{Answer, Builtin, Context, Error, Value};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use self::civil::{Civil, days_of};
-use crate::operands::{integer, number, text, text_read, wrong_kind};
+use crate::arguments::{number, text, text_read, whole, wrong};
 use crate::{Answer, Builtin, Context, Error, Number, Value};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[
@@ -84,7 +84,7 @@ fn weekday(context: &Context, arguments: &[Value]) -> Answer {
 /// Adds to the parts of the date on the wall, then finds when that is.
 fn add_date(context: &Context, arguments: &[Value]) -> Answer {
     let (moment, _) = moment(context, &arguments[0])?;
-    let [years, months, days] = [(1, 2), (2, 3), (3, 4)].map(|(at, place)| integer(&arguments[at], place));
+    let [years, months, days] = [(1, 2), (2, 3), (3, 4)].map(|(at, place)| whole(&arguments[at], place));
     let (years, months, days) = (i128::from(years?), i128::from(months?), i128::from(days?));
     let local = moment.local();
     let months = months + i128::from(local.month) - 1;
@@ -187,7 +187,7 @@ fn moment<'a>(context: &Context, value: &'a Value) -> Result<(Moment, &'a str), 
     let parts = match value {
         Value::Number(_) => std::slice::from_ref(value),
         Value::Array(parts) if !parts.is_empty() => parts,
-        _ => return Err(wrong_kind(1, "either number (ns) or [number (ns), string (tz)]", value)),
+        _ => return Err(wrong(value, 1, "either number (ns) or [number (ns), string (tz)]")),
     };
     let ns = number(&parts[0], 1)?;
     let zone = parts.get(1).map_or(Ok(""), |zone| text(zone, 1))?;

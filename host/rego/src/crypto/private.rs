@@ -15,7 +15,7 @@ use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use sec1::EcPrivateKey;
 use sec1::der::Decode;
 
-use crate::operands::text_read;
+use crate::arguments::text_read;
 use crate::{Answer, Builtin, Context, Error, Number, Value, pem};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[

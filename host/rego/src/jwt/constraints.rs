@@ -21,7 +21,7 @@ pub(super) struct Constraints {
 impl Constraints {
     pub(super) fn of(context: &Context, value: &Value) -> Result<Constraints, Error> {
         let Value::Object(members) = value else {
-            return Err(crate::operands::wrong_kind(2, "object", value));
+            return Err(crate::arguments::wrong(value, 2, "object"));
         };
         let mut constraints = Constraints { now: context.now_ns as f64 / NANOS, ..Constraints::default() };
         let mut certified = None;
