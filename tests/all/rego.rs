@@ -1,5 +1,5 @@
 //! Modules as `opa build -t wasm` makes them, by hand: their memory is imported, their text ends with a zero. What real ones answer
-//! is tried where `opa` is installed, by the tests of the command.
+//! is tried by the examples `rego_conformance` and `rego_differential`, which need OPA.
 
 use weir::{Effect, FailureKind};
 

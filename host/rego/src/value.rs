@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
+use crate::arguments::to_big;
 use crate::text;
 
 /// A value of Rego. Values of different kinds are in the order of the variants, as in OPA.
@@ -190,7 +191,11 @@ impl PartialOrd for Number {
 
 impl Ord for Number {
     fn cmp(&self, other: &Number) -> Ordering {
-        match (self.as_i64(), other.as_i64()) {
+        if let (Some(one), Some(another)) = (self.as_i64(), other.as_i64()) {
+            return one.cmp(&another);
+        }
+        // Doubles cannot tell large whole numbers apart.
+        match (to_big(self), to_big(other)) {
             (Some(one), Some(another)) => one.cmp(&another),
             _ => self.as_f64().total_cmp(&other.as_f64()),
         }
@@ -200,6 +205,15 @@ impl Ord for Number {
 #[cfg(test)]
 mod tests {
     use super::{Number, Value};
+
+    #[test]
+    fn numbers_are_in_the_order_of_their_values() {
+        let numbers =
+            ["-1e3", "-7", "0.5", "1", "9007199254740993", "123456789012345678901", "123456789012345678902", "1e400"];
+        let numbers: Vec<Number> = numbers.iter().map(|text| Number::parse(text).unwrap()).collect();
+        assert!(numbers.is_sorted_by(|one, another| one < another));
+        assert_eq!(Number::parse("1e3"), Number::parse("1000.0"));
+    }
 
     #[test]
     fn numbers_are_those_of_json_of_any_size() {
