@@ -9,8 +9,17 @@ const SET: &str = "set = \"test\"\n[policies.p]\nmodule = \"p.wasm\"\ncheckpoint
 
 /// A module of OPA's whose result is the text at 4096, and whose `opa_eval` does `work` before.
 fn opa(result: &str, entry_points: &str, builtins: &str, work: &str) -> Vec<u8> {
+    module(&fields(result, entry_points, builtins, work))
+}
+
+/// One that says nothing, with something in its text replaced.
+fn lying(from: &str, to: &str) -> Vec<u8> {
+    module(&fields("set()", r#"{"policy/main":0}"#, "{}", "").replacen(from, to, 1))
+}
+
+fn fields(result: &str, entry_points: &str, builtins: &str, work: &str) -> String {
     let text = |text: &str| text.replace('"', "\\22") + "\\00";
-    module(&format!(
+    format!(
         r#"(import "env" "memory" (memory 2))
            (import "env" "opa_abort" (func $abort (param i32)))
            (import "env" "opa_builtin1" (func $builtin (param i32 i32 i32) (result i32)))
@@ -41,7 +50,7 @@ fn opa(result: &str, entry_points: &str, builtins: &str, work: &str) -> Vec<u8> 
         text(entry_points),
         text(builtins),
         text(result),
-    ))
+    )
 }
 
 fn policy(result: &str, work: &str) -> Vec<u8> {
@@ -178,4 +187,26 @@ fn entry_points_and_inputs_are_for_modules_of_opas() {
         let report = host(&format!("{SET}{line}\n"), &[("p.wasm", guest.clone())]).map(|_| ()).unwrap_err();
         assert!(report.to_string().contains("is for modules of `opa build -t wasm`"), "{report}");
     }
+}
+
+#[test]
+fn modules_that_lie_about_their_abi_are_refused_or_fail_alone() {
+    let honest = policy("set()", "");
+    let text = |from: &str, to: &str| {
+        let lies = lying(from, to);
+        assert_ne!(lies, honest, "{from}");
+        lies
+    };
+    // Of another type than the functions that are put in call it by.
+    let wrong = text("(func (export \"opa_free\") (param i32))", "(func (export \"opa_free\"))");
+    let report = host(SET, &[("p.wasm", wrong)]).map(|_| ()).unwrap_err().to_string();
+    assert!(report.contains("invalid module"), "{report}");
+    // Room that is nowhere, and an answer that is.
+    let wrong = text("(global.get $heap)\n", "(i32.const -8)\n");
+    let report = host(SET, &[("p.wasm", wrong)]).map(|_| ()).unwrap_err().to_string();
+    assert!(report.contains("cannot be started"), "{report}");
+    let wrong = text("(i32.const 4096) (local.get $answer)", "(i32.const -8) (local.get $answer)");
+    let host = host(SET, &[("p.wasm", wrong)]).unwrap_or_else(|report| panic!("{report}"));
+    let decision = host.evaluate_blocking(request());
+    assert_eq!(decision.policies()[0].outcome.as_ref().unwrap_err().kind, FailureKind::Trap, "{decision:?}");
 }
