@@ -36,45 +36,56 @@ fn count(order: &[String], tenant: &str) -> usize {
     order.iter().filter(|other| *other == tenant).count()
 }
 
+/// Judges so many requests of a loud tenant at once, and forty of a quiet one beside them, one after the other: whoever never has
+/// more than one waiting never has most. How many of the loud one's were judged, and how many refused.
+async fn loud_beside_quiet(host: &Arc<Runtime>, loud: usize) -> (usize, usize) {
+    let all_here = Arc::new(tokio::sync::Barrier::new(loud));
+    let ask = |number: usize| {
+        let (host, all_here, request) = (Arc::clone(host), Arc::clone(&all_here), of("loud", number));
+        tokio::spawn(async move {
+            all_here.wait().await;
+            host.evaluate_for(request, caller(Class::Normal)).await
+        })
+    };
+    let loud: Vec<_> = (0..loud).map(ask).collect();
+    let quiet = {
+        let host = Arc::clone(host);
+        tokio::spawn(async move {
+            for number in 0..40 {
+                host.evaluate_for(of("quiet", number), caller(Class::Normal)).await.unwrap();
+            }
+        })
+    };
+    quiet.await.unwrap();
+    let (mut served, mut refused) = (0, 0);
+    for task in loud {
+        match task.await.unwrap() {
+            Ok(_) => served += 1,
+            Err(Refusal { reason, retry_after }) => {
+                assert!(reason == RefusalReason::Overload && !retry_after.is_zero());
+                refused += 1;
+            }
+        }
+    }
+    (served, refused)
+}
+
 #[test]
 fn a_quiet_tenant_is_judged_beside_a_loud_one_and_what_is_refused_is_the_loud_ones() {
     const LOUD: usize = 4_000;
-    let host = busy("");
+    /// On a machine that does other things, too, the requests may come in so slowly that none is too many.
+    const ROUNDS: usize = 20;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let (served, refused) = runtime.block_on(async {
-        let all_here = Arc::new(tokio::sync::Barrier::new(LOUD));
-        let loud = |number: usize| {
-            let (host, all_here, request) = (Arc::clone(&host), Arc::clone(&all_here), of("loud", number));
-            tokio::spawn(async move {
-                all_here.wait().await;
-                host.evaluate_for(request, caller(Class::Normal)).await
-            })
-        };
-        let loud: Vec<_> = (0..LOUD).map(loud).collect();
-        // One after the other: whoever never has more than one waiting never has most.
-        let quiet = {
-            let host = Arc::clone(&host);
-            tokio::spawn(async move {
-                for number in 0..40 {
-                    host.evaluate_for(of("quiet", number), caller(Class::Normal)).await.unwrap();
-                }
-            })
-        };
-        quiet.await.unwrap();
-        let (mut served, mut refused) = (0, 0);
-        for task in loud {
-            match task.await.unwrap() {
-                Ok(_) => served += 1,
-                Err(Refusal { reason, retry_after }) => {
-                    assert!(reason == RefusalReason::Overload && !retry_after.is_zero());
-                    refused += 1;
-                }
-            }
-        }
-        (served, refused)
-    });
+    let (host, served, refused) = (0..ROUNDS)
+        .map(|_| {
+            let host = busy("");
+            let (served, refused) = runtime.block_on(loud_beside_quiet(&host, LOUD));
+            (host, served, refused)
+        })
+        .find(|(_, _, refused)| *refused > 0)
+        .expect("somebody is refused");
     let schedule = host.metrics().schedule;
-    assert!(refused > 0 && schedule.most_waiting > 0 && schedule.waiting == 0, "{schedule:?}");
+    assert!(schedule.most_waiting > 0 && schedule.waiting == 0, "{schedule:?}");
     assert_eq!(schedule.refused_overload, refused as u64);
     assert_eq!(order(&host).len(), served + 40, "each answer has its record, and no refusal");
 }
