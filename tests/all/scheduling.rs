@@ -117,7 +117,7 @@ fn shares_go_by_weight() {
     let both = &order[50..350];
     let (light, heavy) = (count(both, "light"), count(both, "heavy"));
     // Shares are of time, and on a busy machine some turns take longer than others.
-    assert!(3 * light <= 2 * heavy, "{heavy} of the heavy, {light} of the light");
+    assert!(5 * light <= 4 * heavy, "{heavy} of the heavy, {light} of the light");
 }
 
 #[test]
