@@ -90,8 +90,8 @@ fn a_quiet_tenant_is_judged_beside_a_loud_one_and_what_is_refused_is_the_loud_on
     assert_eq!(order(&host).len(), served + 40, "each answer has its record, and no refusal");
 }
 
-#[test]
-fn shares_go_by_weight() {
+/// How many of two tenants' requests were judged while both had more waiting.
+fn shares() -> (usize, usize) {
     const EACH: usize = 300;
     let host = busy(TENANTS);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -113,11 +113,20 @@ fn shares_go_by_weight() {
     });
     let order = order(&host);
     assert_eq!((count(&order, "light"), count(&order, "heavy")), (EACH, EACH));
-    // While both wait: at the beginning not all have joined the queue, and three quarters of the way the heavy one is through.
+    // At the beginning not all have joined the queue, and three quarters of the way the heavy one is through.
     let both = &order[50..350];
-    let (light, heavy) = (count(both, "light"), count(both, "heavy"));
-    // Shares are of time, and on a busy machine some turns take longer than others.
-    assert!(5 * light <= 4 * heavy, "{heavy} of the heavy, {light} of the light");
+    (count(both, "light"), count(both, "heavy"))
+}
+
+#[test]
+fn shares_go_by_weight() {
+    /// On a machine that does other things, too, some join the queue late, and some turns take longer than others: the round in the
+    /// middle tells.
+    const ROUNDS: usize = 9;
+    let mut rounds: Vec<(usize, usize)> = (0..ROUNDS).map(|_| shares()).collect();
+    rounds.sort_unstable();
+    let (light, heavy) = rounds[ROUNDS / 2];
+    assert!(3 * light <= 2 * heavy, "light and heavy: {rounds:?}");
 }
 
 #[test]
