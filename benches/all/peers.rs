@@ -7,11 +7,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use weir::TrialOptions;
+use weir::{Trial, TrialOptions};
 
 use crate::hosts::{CALL, GRANTS_GUEST};
 use crate::instances::trial;
-use crate::measure::{Effort, compare, timed};
+use crate::measure::{Effort, Ratio, compare, timed};
 use crate::report::Figure;
 
 /// Who may call what, and with which words; the peers have it from the same file.
@@ -59,24 +59,8 @@ pub(crate) fn over_weir(effort: Effort) -> Vec<Figure> {
     assert_eq!(allowed, [true, false, true, false, true, false]);
 
     let peers = RefCell::new(Peers::start(&requests));
-    let effort = Effort { batch: effort.batch.div_ceil(requests.len()), ..effort };
     let figure = |name, engine: &str, goal, against| {
-        let answers: Vec<bool> =
-            serde_json::from_str(&peers.borrow_mut().ask(&format!("answers {engine}"))).expect("a list of answers");
-        assert_eq!(answers, allowed, "{engine} answers otherwise");
-        let theirs = |rounds: usize| {
-            let nanos = peers.borrow_mut().ask(&format!("time {engine} {rounds}"));
-            Duration::from_nanos(nanos.parse().expect("nanoseconds"))
-        };
-        let ours = |rounds: usize| timed(vec![(); rounds], |()| requests.iter().map(answer).collect::<Vec<_>>());
-        let ratio = compare(effort, theirs, ours);
-        let each = requests.len() as f64;
-        Figure::new(name, ratio.value, "ratio", against)
-            .goal(goal)
-            .beside("micros", ratio.micros.0 / each)
-            .beside("micros_against", ratio.micros.1 / each)
-            .beside("p10", ratio.spread.0)
-            .beside("p90", ratio.spread.1)
+        over(effort, (engine, &peers), (&trial, &requests), &allowed).figure(name, goal, against)
     };
     vec![
         figure(
@@ -92,6 +76,42 @@ pub(crate) fn over_weir(effort: Effort) -> Vec<Figure> {
             "Weir, put back after each call; the value is cedar-policy 4.14, context built by its API / that",
         ),
     ]
+}
+
+/// Another engine's answers to all requests, against those of a policy of ours.
+pub(crate) fn over(
+    effort: Effort,
+    (engine, peers): (&str, &RefCell<Peers>),
+    (trial, requests): (&Trial, &[String]),
+    allowed: &[bool],
+) -> Rounds {
+    let answers: Vec<bool> =
+        serde_json::from_str(&peers.borrow_mut().ask(&format!("answers {engine}"))).expect("a list of answers");
+    assert_eq!(answers, allowed, "{engine} answers otherwise");
+    let answer = |request: &String| trial.call(0, request.as_bytes()).answer.expect("the guest answers");
+    let theirs = |rounds: usize| {
+        let nanos = peers.borrow_mut().ask(&format!("time {engine} {rounds}"));
+        Duration::from_nanos(nanos.parse().expect("nanoseconds"))
+    };
+    let ours = |rounds: usize| timed(vec![(); rounds], |()| requests.iter().map(answer).collect::<Vec<_>>());
+    let effort = Effort { batch: effort.batch.div_ceil(requests.len()), ..effort };
+    Rounds { ratio: compare(effort, theirs, ours), requests: requests.len() }
+}
+
+/// Rounds of so many requests each.
+pub(crate) struct Rounds {
+    ratio: Ratio,
+    requests: usize,
+}
+
+impl Rounds {
+    /// A figure whose times are those of one request.
+    pub(crate) fn figure(self, name: &'static str, goal: &'static str, against: &'static str) -> Figure {
+        let Rounds { ratio, requests } = self;
+        let each = requests as f64;
+        let micros = (ratio.micros.0 / each, ratio.micros.1 / each);
+        Figure::ratio(name, &Ratio { micros, ..ratio }, against).goal(goal)
+    }
 }
 
 /// The process of the peers.

@@ -14,8 +14,8 @@ use crate::crowd::ready_kib;
 use crate::evaluation::folder;
 use crate::hosts::{CALL, open, request};
 use crate::instances::{calls, trial};
-use crate::measure::{Effort, compare, timed};
-use crate::peers::{Peers, RULE, requests};
+use crate::measure::{Effort, compare};
+use crate::peers::{Peers, RULE, over, requests};
 use crate::report::Figure;
 use crate::serving::{Serving, ask, clients, post};
 
@@ -127,28 +127,11 @@ fn over_regorus(effort: Effort, ours: &Trial) -> Figure {
     let allowed: Vec<bool> =
         requests.iter().map(|request| answer(request).windows(7).any(|text| text == b"\"allow\"")).collect();
     let peers = RefCell::new(Peers::start(&requests));
-    let theirs: Vec<bool> =
-        serde_json::from_str(&peers.borrow_mut().ask("answers regorus")).expect("a list of answers");
-    assert_eq!(theirs, allowed, "regorus answers otherwise");
-    let effort = Effort { batch: effort.batch.div_ceil(requests.len()), ..effort };
-    let theirs = |rounds: usize| {
-        let nanos = peers.borrow_mut().ask(&format!("time regorus {rounds}"));
-        Duration::from_nanos(nanos.parse().expect("nanoseconds"))
-    };
-    let ours = |rounds: usize| timed(vec![(); rounds], |()| requests.iter().map(answer).collect::<Vec<_>>());
-    let ratio = compare(effort, theirs, ours);
-    let each = requests.len() as f64;
-    Figure::new(
+    over(effort, ("regorus", &peers), (ours, &requests), &allowed).figure(
         "rego_vs_regorus",
-        ratio.value,
-        "ratio",
+        ">= 3",
         "the same Rego in Weir, put back after each call; the value is regorus 0.14 on its bytecode machine / that",
     )
-    .goal(">= 3")
-    .beside("micros", ratio.micros.1 / each)
-    .beside("micros_against", ratio.micros.0 / each)
-    .beside("p10", ratio.spread.0)
-    .beside("p90", ratio.spread.1)
 }
 
 /// OPA's server; it ends with this.
@@ -223,17 +206,7 @@ pub(crate) fn served(effort: Effort) -> Vec<Figure> {
             ours.time() - before
         },
     );
-    vec![
-        Figure::new(
-            "rego_vs_opa",
-            ratio.value,
-            "ratio",
-            "CPU of a request to our server, 16 clients; the value is that of OPA's server with the same policy / that",
-        )
-        .goal(">= 5")
-        .beside("micros", ratio.micros.1)
-        .beside("micros_against", ratio.micros.0)
-        .beside("p10", ratio.spread.0)
-        .beside("p90", ratio.spread.1),
-    ]
+    let against =
+        "CPU of a request to our server, 16 clients; the value is that of OPA's server with the same policy / that";
+    vec![Figure::ratio("rego_vs_opa", &ratio, against).goal(">= 5")]
 }

@@ -10,7 +10,7 @@ use sha2_next::Sha256;
 
 use self::url::Url;
 use crate::arguments::{number, to_i64, weight, wrong};
-use crate::{Answer, Builtin, Context, Error, Value, jwt, time};
+use crate::{Answer, Builtin, Context, Error, Value, marshal, time};
 
 pub(crate) const FUNCTIONS: &[Builtin] = &[Builtin { name: "providers.aws.sign_req", arguments: 3, call: sign_req }];
 
@@ -69,7 +69,7 @@ fn sign_req(context: &Context, arguments: &[Value]) -> Answer {
         None => BTreeMap::new(),
         Some(headers) => object(headers, 1)?.iter().map(|(key, value)| (text(key), text(value))).collect(),
     };
-    let added = account.headers(&url, &body(request), ns);
+    let added = account.headers(&url, &body(context, request)?, ns);
     let authorization = account.authorization(method, &url, &headers, &added, ns);
     let mut signed: Members = headers.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
     signed.insert("Authorization".into(), authorization.into());
@@ -156,14 +156,12 @@ impl<'a> Account<'a> {
 }
 
 /// What is sent: a text as it is, or a value as JSON.
-fn body(request: &Members) -> String {
-    let mut body = String::new();
+fn body(context: &Context, request: &Members) -> Result<String, Error> {
     match (member(request, "raw_body"), member(request, "body")) {
-        (Some(raw), _) => body = text(raw),
-        (None, Some(value)) => jwt::json::write(value, &mut body),
-        (None, None) => {}
+        (Some(raw), _) => Ok(text(raw)),
+        (None, Some(value)) => marshal::compact(context, value),
+        (None, None) => Ok(String::new()),
     }
-    body
 }
 
 fn hashed(text: &str) -> String {

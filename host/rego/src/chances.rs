@@ -1,7 +1,8 @@
 //! Ranges of numbers, and what looks like chance: it follows from the context's seed, so that a decision can be repeated.
 
+use digest::Digest;
 use num_bigint::{BigInt, Sign};
-use sha2::{Digest, Sha256};
+use sha2_next::Sha256;
 
 use crate::arguments::{big, text, whole};
 use crate::value::{Number, Value};

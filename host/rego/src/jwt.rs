@@ -1,7 +1,7 @@
 //! `io.jwt.*`: JSON Web Tokens, read, verified and signed.
 
 mod constraints;
-pub(crate) mod json;
+mod json;
 mod keys;
 mod random;
 mod signature;
@@ -11,8 +11,8 @@ use self::constraints::Constraints;
 use self::keys::{Key, Material};
 use self::signature::{Algorithm, sign, verifies};
 use self::token::{Header, Token, members};
-use crate::arguments::{text, text_read, weight};
-use crate::{Answer, Builtin, Context, Error, Value};
+use crate::arguments::{text, text_read};
+use crate::{Answer, Builtin, Context, Error, Value, marshal};
 
 macro_rules! verify {
     ($name:literal, $algorithm:literal) => {
@@ -145,13 +145,8 @@ fn decode_verify(context: &Context, arguments: &[Value]) -> Answer {
 }
 
 fn encode_sign(context: &Context, arguments: &[Value]) -> Answer {
-    context.work(arguments.iter().map(weight).sum())?;
-    let [header, payload, key] = [0, 1, 2].map(|place| {
-        let mut text = String::new();
-        json::write(&arguments[place], &mut text);
-        text
-    });
-    encode(context, &header, &payload, &key)
+    let [header, payload, key] = [0, 1, 2].map(|place| marshal::compact(context, &arguments[place]));
+    encode(context, &header?, &payload?, &key?)
 }
 
 fn encode_sign_raw(context: &Context, arguments: &[Value]) -> Answer {

@@ -1,4 +1,4 @@
-//! `json.marshal_with_options`: JSON with indents, as Go writes it.
+//! JSON as Go writes it, with indents for `json.marshal_with_options`.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,13 @@ fn marshal(context: &Context, arguments: &[Value]) -> Answer {
     }
     writer.value(&arguments[0])?;
     Ok(writer.out.into())
+}
+
+/// A value as Go's `json.Marshal` writes it: no lines, members in order.
+pub(crate) fn compact(context: &Context, value: &Value) -> Result<String, Error> {
+    let mut writer = Writer { context, lines: None, depth: 0, out: String::new() };
+    writer.value(value)?;
+    Ok(writer.out)
 }
 
 struct Writer<'a> {

@@ -145,7 +145,6 @@ impl Template {
         code: &Code,
         grants: &BTreeSet<Grant>,
         limits: Limits,
-        rego: Known,
         config: Option<&str>,
     ) -> wasmtime::Result<Template> {
         let linked = Linked::new(engine.wasmtime(), code, grants)?;
@@ -161,9 +160,14 @@ impl Template {
             running,
             slots,
             logs,
-            rego: Arc::new(rego),
+            rego: Arc::default(),
             config: config.map(Box::from),
         })
+    }
+
+    /// The same policy, with what is known of a module of OPA's.
+    pub(crate) fn calling(self, rego: Known) -> Template {
+        Template { rego: Arc::new(rego), ..self }
     }
 
     /// The same policy from the code of a snapshot, which is configured.

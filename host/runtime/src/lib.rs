@@ -43,6 +43,7 @@ mod compile_worker;
 mod compiler;
 mod compiled;
 mod snapshot;
+mod replace;
 mod rewrite;
 mod wasi;
 mod rego;

@@ -28,6 +28,7 @@ use weir_rego::Builtin;
 pub(crate) use self::asked::{builtins, entry, why_not};
 pub use self::listed::RegoModule;
 pub(crate) use self::listed::listed;
+use crate::replace::Functions;
 
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
@@ -150,10 +151,9 @@ pub(crate) fn adapted(wasm: &[u8]) -> Result<Vec<u8>, String> {
 #[derive(Default)]
 struct Plan {
     types: u32,
-    /// For each imported function: how many arguments the function of the host's takes that it calls; none where it stays.
-    imports: Vec<Option<usize>>,
-    /// Functions it defines itself.
-    own: u32,
+    functions: Functions,
+    /// How many arguments the functions of the host's take that imports call, of those that are replaced.
+    arguments: Vec<usize>,
     globals: u32,
     memory: Option<MemoryType>,
     /// Whether it has a section of this number.
@@ -164,7 +164,8 @@ struct Plan {
 
 impl Plan {
     fn of(wasm: &[u8]) -> Result<Plan, String> {
-        let mut plan = Plan::default();
+        let functions = Functions { host: HOST.len() as u32, ..Functions::default() };
+        let mut plan = Plan { functions, ..Plan::default() };
         plan.read(wasm).map_err(|error| error.message().to_owned())?;
         let missing = CALLED.iter().find(|name| !plan.called.contains_key(*name));
         if let Some(name) = missing {
@@ -187,7 +188,7 @@ impl Plan {
                         self.import(&import?);
                     }
                 }
-                Payload::FunctionSection(functions) => self.own = functions.count(),
+                Payload::FunctionSection(functions) => self.functions.own = functions.count(),
                 Payload::GlobalSection(globals) => (self.globals, self.has_globals) = (globals.count(), true),
                 Payload::ExportSection(exports) => {
                     for export in exports {
@@ -207,7 +208,11 @@ impl Plan {
 
     fn import(&mut self, import: &wasmparser::Import<'_>) {
         match import.ty {
-            TypeRef::Func(_) => self.imports.push(arguments(import.module, import.name)),
+            TypeRef::Func(_) => {
+                let arguments = arguments(import.module, import.name);
+                self.functions.replaced.push(arguments.is_some());
+                self.arguments.extend(arguments);
+            }
             TypeRef::Memory(memory) if import.module == MODULE => {
                 self.memory = Some(MemoryType {
                     minimum: memory.initial,
@@ -221,41 +226,9 @@ impl Plan {
         }
     }
 
-    /// Imported functions that stay.
-    fn kept(&self) -> u32 {
-        self.imports.iter().filter(|replaced| replaced.is_none()).count() as u32
-    }
-
     /// Where a function of the host is.
     fn host(&self, place: u32) -> u32 {
-        self.kept() + place
-    }
-
-    /// Where the functions begin that it defines.
-    fn first(&self) -> u32 {
-        self.kept() + HOST.len() as u32
-    }
-
-    /// Where the functions begin that take the place of imports.
-    fn first_replaced(&self) -> u32 {
-        self.first() + self.own
-    }
-
-    /// Where the functions begin that are exported.
-    fn first_added(&self) -> u32 {
-        self.first_replaced() + self.imports.len() as u32 - self.kept()
-    }
-
-    /// Where a function of the module is afterwards.
-    fn place_of(&self, function: u32) -> u32 {
-        let before = |function: u32| {
-            self.imports[..function as usize].iter().filter(|replaced| replaced.is_some()).count() as u32
-        };
-        match self.imports.get(function as usize) {
-            None => self.first() + function - self.imports.len() as u32,
-            Some(Some(_)) => self.first_replaced() + before(function),
-            Some(None) => function - before(function),
-        }
+        self.functions.kept() + place
     }
 
     /// The global that holds the data document; behind it where the heap ends, and the entry point.
@@ -285,7 +258,7 @@ impl Reencode for Adapter<'_> {
     type Error = Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, Error> {
-        Ok(self.0.place_of(function))
+        Ok(self.0.functions.place_of(function))
     }
 
     fn parse_type_section(
@@ -328,7 +301,7 @@ impl Reencode for Adapter<'_> {
     ) -> Result<(), Error> {
         utils::parse_function_section(self, functions, section)?;
         let by_count = self.0.types + TYPES.len() as u32;
-        self.0.imports.iter().flatten().for_each(|count| _ = functions.function(by_count + *count as u32));
+        self.0.arguments.iter().for_each(|count| _ = functions.function(by_count + *count as u32));
         ADDED.iter().for_each(|(_, ty)| _ = functions.function(self.0.types + ty));
         Ok(())
     }
@@ -351,7 +324,7 @@ impl Reencode for Adapter<'_> {
     ) -> Result<(), Error> {
         utils::parse_export_section(self, exports, section)?;
         for (place, (name, _)) in ADDED.iter().enumerate() {
-            exports.export(name, ExportKind::Func, self.0.first_added() + place as u32);
+            exports.export(name, ExportKind::Func, self.0.functions.first_added() + place as u32);
         }
         exports.export(ENTRY, ExportKind::Global, self.0.entry());
         if !self.0.exports_memory {
@@ -366,7 +339,7 @@ impl Reencode for Adapter<'_> {
         section: wasmparser::CodeSectionReader<'_>,
     ) -> Result<(), Error> {
         utils::parse_code_section(self, code, section)?;
-        self.0.imports.iter().flatten().for_each(|count| _ = code.function(&self.0.asking(*count)));
+        self.0.arguments.iter().for_each(|count| _ = code.function(&self.0.asking(*count)));
         ADDED.iter().for_each(|(name, _)| _ = code.function(&self.0.function(name)));
         Ok(())
     }

@@ -23,6 +23,7 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, TypeRef};
 
 use self::stubs::{Stub, stub};
+use crate::replace::Functions;
 
 /// The module name of what the stand-in asks of the host.
 pub(crate) const MODULE: &str = "weir:wasi";
@@ -73,11 +74,9 @@ pub(crate) fn why_not(import: &str, of: &str) -> Option<String> {
 #[derive(Default)]
 struct Plan {
     types: Vec<FuncType>,
-    /// For each imported function: the stub that takes its place; none where it stays.
-    imports: Vec<Option<usize>>,
+    functions: Functions,
+    /// What takes the place of imports.
     stubs: Vec<Stub>,
-    /// Functions it defines itself.
-    own: u32,
     /// The function it is started by, which it only exports.
     initialize: Option<u32>,
     started: bool,
@@ -87,7 +86,8 @@ struct Plan {
 
 impl Plan {
     fn of(wasm: &[u8]) -> wasmparser::Result<Plan> {
-        let mut plan = Plan::default();
+        let functions = Functions { host: HOST.len() as u32, ..Functions::default() };
+        let mut plan = Plan { functions, ..Plan::default() };
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::TypeSection(types) => {
@@ -100,7 +100,7 @@ impl Plan {
                         plan.import(&import?);
                     }
                 }
-                Payload::FunctionSection(functions) => plan.own = functions.count(),
+                Payload::FunctionSection(functions) => plan.functions.own = functions.count(),
                 Payload::ExportSection(exports) => {
                     for export in exports {
                         let export = export?;
@@ -119,43 +119,25 @@ impl Plan {
     fn import(&mut self, import: &wasmparser::Import<'_>) {
         let TypeRef::Func(ty) = import.ty else { return };
         if import.module != PREVIEW_1 {
-            self.imports.push(None);
+            self.functions.replaced.push(false);
             return;
         }
         match (stub(import.name), self.types.get(ty as usize)) {
             (Some(stub), Some(ty)) if stub.is_of(ty) => {
-                self.imports.push(Some(self.stubs.len()));
+                self.functions.replaced.push(true);
                 self.stubs.push(stub);
             }
             _ => self.is_missing = true,
         }
     }
 
-    /// Functions that are still imported, those of the host included.
-    fn imported(&self) -> u32 {
-        self.kept() + HOST.len() as u32
-    }
-
-    fn kept(&self) -> u32 {
-        self.imports.iter().filter(|stub| stub.is_none()).count() as u32
-    }
-
-    /// Where a function of the module is afterwards.
-    fn place_of(&self, function: u32) -> u32 {
-        match self.imports.get(function as usize) {
-            None => self.imported() + function - self.imports.len() as u32,
-            Some(Some(stub)) => self.imported() + self.own + *stub as u32,
-            Some(None) => self.imports[..function as usize].iter().filter(|stub| stub.is_none()).count() as u32,
-        }
-    }
-
     /// Where the host's functions are: clock, random, write.
     fn host(&self) -> [u32; 3] {
-        [0, 1, 2].map(|place| self.kept() + place)
+        [0, 1, 2].map(|place| self.functions.kept() + place)
     }
 
     fn start(&self) -> Option<u32> {
-        self.initialize.filter(|_| !self.started).map(|function| self.place_of(function))
+        self.initialize.filter(|_| !self.started).map(|function| self.functions.place_of(function))
     }
 }
 
@@ -166,7 +148,7 @@ impl Reencode for Adapter<'_> {
     type Error = Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, Error> {
-        Ok(self.0.place_of(function))
+        Ok(self.0.functions.place_of(function))
     }
 
     fn parse_type_section(

@@ -72,7 +72,8 @@ impl Order<'_> {
     pub(super) async fn stored(&self, shelf: &mut Shelf<'_>) -> Option<Finished> {
         let note: Note = serde_json::from_slice(&shelf.note(&self.key())?).ok()?;
         let module = shelf.find(note.snapshot.as_ref().unwrap_or(&self.module))?;
-        let template = self.template(&module, &note.rego, note.snapshot.is_none().then_some(self.config)).ok()?;
+        let template = self.template(&module, note.snapshot.is_none().then_some(self.config)).ok()?;
+        let template = template.calling(note.rego.known());
         let layout = match &note.unrestorable {
             Some(_) => None,
             None => {
@@ -92,12 +93,12 @@ impl Order<'_> {
         let instrumented = instrument(self.wasm, self.facts);
         let wasm = instrumented.as_ref().map_or(self.wasm, |instrumented| &instrumented.wasm);
         let module = shelf.code(&self.module, wasm).map_err(Fault::Compile)?;
-        let mut plain = self.template(&module, &Calls::default(), Some(self.config)).map_err(Fault::Policy)?;
+        let mut plain = self.template(&module, Some(self.config)).map_err(Fault::Policy)?;
         plain.rehearse().await.map_err(|failure| Fault::Policy(format!("cannot be started: {failure}")))?;
         let mut calls = Calls::default();
         if self.facts.abi == Abi::Rego {
             calls = self.calls(&plain).await.map_err(Fault::Policy)?;
-            plain = self.template(&module, &calls, Some(self.config)).map_err(Fault::Policy)?;
+            plain = plain.calling(calls.known());
         }
         let samples = samples::of(self.manifest, &plain).map_err(Fault::Policy)?;
         let said = samples::judge(&plain, self.manifest, &samples).await.map_err(Fault::Policy)?;
@@ -282,10 +283,10 @@ impl Order<'_> {
         SIZES.into_iter().filter_map(probe).collect()
     }
 
-    fn template(&self, code: &Code, calls: &Calls, config: Option<&str>) -> Result<Template, String> {
+    fn template(&self, code: &Code, config: Option<&str>) -> Result<Template, String> {
         let Binding { grants, limits, .. } = self.binding;
         let engine = Arc::clone(self.code.engine());
-        let template = Template::new(engine, code, grants, *limits, calls.known(), config);
+        let template = Template::new(engine, code, grants, *limits, config);
         template.map_err(|error| not_linked(&error))
     }
 }

@@ -22,7 +22,7 @@ impl Plan {
     }
 
     fn call(&self, name: &str) -> I<'static> {
-        I::Call(self.place_of(self.called[name]))
+        I::Call(self.functions.place_of(self.called[name]))
     }
 
     /// Room for an input: what the evaluation before has left is forgotten.
