@@ -246,7 +246,8 @@ pub(crate) fn patient(set: &str) -> String {
 /// Opens a host over modules in memory, recording in memory.
 pub(crate) fn host(set: &str, modules: &[(&str, Vec<u8>)]) -> Result<Runtime, Report> {
     let source = Source::memory(patient(set), modules.iter().map(|(name, wasm)| (*name, wasm.clone())));
-    let builder = Runtime::builder().recorder(Recorder::memory(10_000));
+    // Many of these hosts are in one process, and each instance that may be ready takes 4 GiB of its address space.
+    let builder = Runtime::builder().recorder(Recorder::memory(10_000)).ready_instances(512);
     pollster::block_on(builder.open(source)).map_err(|error| match error {
         weir::OpenError::Set(report) => report,
         other => panic!("{other}"),

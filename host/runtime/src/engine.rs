@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     /// Counts the pool's slots that are for one evaluation, so that a full pool is a wait and never an error of wasmtime.
     /// The slots of ready instances are counted by their own budget.
     slots: Semaphore,
+    /// Slots beside those, for instances that are kept ready.
+    ready: usize,
     _ticker: Ticker,
 }
 
@@ -71,13 +73,25 @@ impl std::fmt::Display for EngineError {
 impl std::error::Error for EngineError {}
 
 impl Engine {
-    /// An engine with room for so many ready instances, beside those for one evaluation.
-    pub(crate) fn new(ready: usize, traps: Traps) -> Result<Arc<Engine>, EngineError> {
+    /// An engine with room for so many ready instances, beside those for one evaluation; for fewer where this process has
+    /// not the address space, as beside other hosts or under `ulimit -v`.
+    pub(crate) fn new(mut ready: usize, traps: Traps) -> Result<Arc<Engine>, EngineError> {
         let mut config = config(traps);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(INSTANCES + ready)));
-        let engine = wasmtime::Engine::new(&config).map_err(EngineError)?;
+        let engine = loop {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(INSTANCES.saturating_add(ready))));
+            match wasmtime::Engine::new(&config) {
+                Ok(engine) => break engine,
+                Err(error) if ready == 0 => return Err(EngineError(error)),
+                Err(_) => ready /= 2,
+            }
+        };
         let ticker = Ticker::start(engine.clone());
-        Ok(Arc::new(Engine { engine, slots: Semaphore::new(INSTANCES), _ticker: ticker }))
+        Ok(Arc::new(Engine { engine, slots: Semaphore::new(INSTANCES), ready, _ticker: ticker }))
+    }
+
+    /// The ready instances it has room for.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -128,7 +128,7 @@ impl Builder {
     }
 
     /// Most instances that are kept ready, of all policies together; default 4,096. Fewer where the kernel grants this process
-    /// fewer mappings (`vm.max_map_count`). A policy without one starts a fresh instance for each request.
+    /// fewer mappings (`vm.max_map_count`) or less address space, of which each takes 4 GiB. A policy without one starts a fresh instance for each request.
     pub fn ready_instances(self, most: usize) -> Builder {
         Builder { ready: Some(most), ..self }
     }
@@ -479,9 +479,10 @@ pub(crate) fn workshop(
     ready: usize,
     traps: Traps,
 ) -> Result<Workshop, OpenError> {
-    let code = MachineCode::new(Engine::new(ready, traps)?, compiler, store)?;
-    let snapshots = traps == Traps::Functions;
-    Ok(Workshop { code, keeper: Keeper::start(Budget::new(ready)), snapshots })
+    let engine = Engine::new(ready, traps)?;
+    let keeper = Keeper::start(Budget::new(engine.ready()));
+    let code = MachineCode::new(engine, compiler, store)?;
+    Ok(Workshop { code, keeper, snapshots: traps == Traps::Functions })
 }
 
 /// Work that would keep an executor's thread from its other tasks. It goes on if nobody waits for it any more.

@@ -1,7 +1,7 @@
 //! `weir eval`: order, bad lines, gate and summary.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -145,4 +145,22 @@ fn two_cannot_record_in_one_folder() {
     assert!(second.stderr.contains("help: `--audit DIR`"), "{second:?}");
     drop(stdin);
     assert_eq!(ended(first).code, Some(0));
+}
+
+#[test]
+fn a_host_of_little_address_space_keeps_less_ready() {
+    let place = Place::new();
+    place.write("requests.jsonl", requests(&["allow", "deny"]));
+    let with_tib = |tib: u64| {
+        let mut command = Command::new("sh");
+        let line = format!("ulimit -v {}; exec \"$@\"", tib << 30);
+        let weir = place.command("eval set requests.jsonl");
+        command.args(["-c", &line, "sh"]).arg(weir.get_program()).args(weir.get_args());
+        command.current_dir(place.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(command.spawn().unwrap())
+    };
+    let judged = with_tib(6);
+    assert_eq!((judged.code, json_lines(&judged.stdout).len()), (Some(0), 2), "{judged:?}");
+    let refused = with_tib(1);
+    assert!(refused.code == Some(1) && refused.stderr.contains("cannot start on this machine"), "{refused:?}");
 }
