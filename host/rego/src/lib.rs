@@ -28,6 +28,7 @@ mod time;
 mod units;
 mod uris;
 mod value;
+mod yaml;
 
 use std::cell::{Cell, RefCell};
 
@@ -149,6 +150,7 @@ const FAMILIES: &[&[Builtin]] = &[
     time::FUNCTIONS,
     units::FUNCTIONS,
     uris::FUNCTIONS,
+    yaml::FUNCTIONS,
 ];
 
 /// The function of this name; none where this host has it not.

@@ -41,6 +41,11 @@ pub(crate) fn compact(context: &Context, value: &Value) -> Result<String, Error>
     Ok(writer.out)
 }
 
+/// What a member is called: keys that are no texts in Rego's notation.
+pub(crate) fn name(key: &Value) -> String {
+    key.as_str().map_or_else(|| key.to_string(), str::to_owned)
+}
+
 struct Writer<'a> {
     context: &'a Context,
     /// What begins a line, and what it has for each level; none for no lines.
@@ -73,7 +78,6 @@ impl Writer<'_> {
             Value::Array(members) => self.list(members.iter()),
             Value::Set(members) => self.list(members.iter()),
             Value::Object(members) => {
-                let name = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
                 self.context.work(members.len() as u64)?;
                 let members: BTreeMap<_, _> = members.iter().map(|(key, value)| (name(key), value)).collect();
                 self.push("{")?;

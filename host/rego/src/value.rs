@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 use crate::arguments::to_big;
-use crate::text;
+use crate::{text, yaml};
 
 /// A value of Rego. Values of different kinds are in the order of the variants, as in OPA.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,14 @@ impl Value {
     /// What is wrong and at which byte.
     pub fn parse(text: &str) -> Result<Value, String> {
         text::parse(text)
+    }
+
+    /// Reads the first document of a text of YAML, as OPA reads a `data.yaml`.
+    ///
+    /// # Errors
+    /// What is wrong and in which line.
+    pub fn from_yaml(text: &str) -> Result<Value, String> {
+        yaml::parse(text)
     }
 
     /// The value as JSON: sets as lists in their order, keys that are no texts as the text of their JSON.

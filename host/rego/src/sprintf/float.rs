@@ -37,6 +37,31 @@ pub(super) fn write(value: f64, spec: &Spec, verb: char, out: &mut Out) -> Resul
     Ok(true)
 }
 
+/// As few digits as tell a number from all others, with a power from a million on.
+pub(crate) fn shortest(amount: f64) -> String {
+    signed(amount, general(amount.abs(), None, 'e'))
+}
+
+/// The same for a number of 32 bits.
+pub(crate) fn single(amount: f32) -> String {
+    let digits = Digits::of(&format!("{:e}", amount.abs()));
+    signed(amount.into(), general_of(&digits, None, 'e'))
+}
+
+/// As Go's `encoding/json` writes a number; what is infinite or none becomes a word that is no number of JSON.
+pub(crate) fn as_json(amount: f64) -> String {
+    if amount == 0.0 || !amount.is_finite() || (1e-6..1e21).contains(&amount.abs()) {
+        return amount.to_string();
+    }
+    let digits = Digits::shortest(amount.abs());
+    let text = exponent(&digits, digits.digits.len().saturating_sub(1), 'e');
+    signed(amount, text.replace("e-0", "e-"))
+}
+
+fn signed(amount: f64, digits: String) -> String {
+    if amount.is_sign_negative() { format!("-{digits}") } else { digits }
+}
+
 /// Digits without zeros at the end, and where among them the point is.
 struct Digits {
     digits: String,
@@ -74,6 +99,10 @@ fn general(amount: f64, precision: Option<usize>, letter: char) -> String {
     let precision = precision.map(|precision| precision.max(1));
     let digits =
         precision.map_or_else(|| Digits::shortest(amount), |precision| Digits::rounded(amount, precision - 1));
+    general_of(&digits, precision, letter)
+}
+
+fn general_of(digits: &Digits, precision: Option<usize>, letter: char) -> String {
     let count = digits.digits.len() as i64;
     let wanted = precision.map_or(count, |precision| precision as i64);
     // The power from which on the number is written with one.
@@ -83,10 +112,10 @@ fn general(amount: f64, precision: Option<usize>, letter: char) -> String {
         Some(_) => wanted,
     };
     if digits.point - 1 < -4 || digits.point > limit {
-        return exponent(&digits, (wanted.min(count) - 1).max(0) as usize, letter);
+        return exponent(digits, (wanted.min(count) - 1).max(0) as usize, letter);
     }
     let wanted = if wanted > digits.point { count } else { wanted };
-    plain(&digits, (wanted - digits.point).max(0) as usize)
+    plain(digits, (wanted - digits.point).max(0) as usize)
 }
 
 /// What counts as large where no precision is asked for.

@@ -4,7 +4,7 @@
 //! % [flags] [[n]] [width] [.[[n]] precision] [[n]] verb       [n]: which argument; width and precision may be `*`
 //! ```
 
-mod float;
+pub(crate) mod float;
 mod spec;
 mod whole;
 
