@@ -1,9 +1,11 @@
 //! Modules as `opa build -t wasm` makes them, by hand: their memory is imported, their text ends with a zero. What real ones answer
 //! is tried by the examples `rego_conformance` and `rego_differential`, which need OPA.
 
-use weir::{Effect, FailureKind};
+use std::fs;
 
-use crate::harness::{asked, host, module, request};
+use weir::{Compiler, Effect, FailureKind, Recorder, Runtime, Source};
+
+use crate::harness::{asked, host, module, patient, request};
 
 const SET: &str = "set = \"test\"\n[policies.p]\nmodule = \"p.wasm\"\ncheckpoints = [\"test\"]\n";
 
@@ -209,4 +211,81 @@ fn modules_that_lie_about_their_abi_are_refused_or_fail_alone() {
     let host = host(SET, &[("p.wasm", wrong)]).unwrap_or_else(|report| panic!("{report}"));
     let decision = host.evaluate_blocking(request());
     assert_eq!(decision.policies()[0].outcome.as_ref().unwrap_err().kind, FailureKind::Trap, "{decision:?}");
+}
+
+/// A module with so many entry points, which lists them at 131072.
+fn crowded(count: usize) -> Vec<u8> {
+    let names: Vec<String> = (0..count).map(|number| format!("\\22p/{number:05}\\22:{number}")).collect();
+    let data = format!("(data (i32.const 131072) \"{{{}}}\\00\")", names.join(","));
+    let many = fields("set()", "{}", "{}", "")
+        .replacen("(memory 2)", "(memory 64)", 1)
+        .replacen("(i32.const 65536)", "(i32.const 3200000)", 1)
+        .replacen("(result i32) (i32.const 1024))", "(result i32) (i32.const 131072))", 1)
+        .replacen("(global (export", &format!("{data} (global (export"), 1);
+    module(&many)
+}
+
+#[test]
+fn many_entry_points_are_told_in_a_line_and_too_many_are_refused() {
+    let set = format!("{SET}limits = {{ fuel = 100_000_000 }}\n");
+    let refused = |set: &str, count| host(set, &[("p.wasm", crowded(count))]).map(|_| ()).unwrap_err().to_string();
+    let report = refused(&set, 50_000);
+    assert!(
+        report.contains("has 50000 entry points (`p/00000`") && report.contains("and 49980 more"),
+        "{report:.500}"
+    );
+    assert!(report.len() < 2_000, "{report}");
+    let one = format!("{set}entrypoint = \"p/43210\"\n");
+    let host = host(&one, &[("p.wasm", crowded(50_000))]).unwrap_or_else(|report| panic!("{report}"));
+    assert!(host.evaluate_blocking(request()).policies()[0].outcome.is_ok());
+    assert!(refused(&one, 100_000).contains("the limit is 1048576"));
+    assert!(refused(SET, 100_000).contains("fuel: limit 5000000"));
+}
+
+#[test]
+fn a_bundle_may_be_a_folder_of_the_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, content: &[u8]| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    let open = || {
+        let builder = Runtime::builder().recorder(Recorder::memory(10)).ready_instances(8);
+        pollster::block_on(builder.open(Source::dir(folder.path()))).map_err(|error| error.to_string())
+    };
+    write("weir.toml", patient(&SET.replace("p.wasm", "authz")).as_bytes());
+    write("authz/policy.wasm", &policy(r#"[{"result":true}]"#, ""));
+    write("authz/.manifest", br#"{"roots":["roles"]}"#);
+    write("authz/roles/data.yaml", b"admins: [ann, bob]\n");
+    write("authz/notes.txt", b"no part of it");
+    let host = open().unwrap();
+    assert_eq!(host.evaluate_blocking(request()).effect(), Effect::Allow);
+    let digest = host.generation().plan().digest;
+    write("authz/notes.txt", b"still none");
+    assert_eq!(open().unwrap().generation().plan().digest, digest);
+    write("authz/roles/data.yaml", b"admins: [ann]\n");
+    assert_ne!(open().unwrap().generation().plan().digest, digest);
+    // What it is made of can be inspected from the folder, too.
+    let inspected = weir::inspect(&weir::read_module(&folder.path().join("authz")).unwrap()).unwrap();
+    assert_eq!(inspected.abi.to_string(), "rego-1");
+    for (path, content, says) in [
+        ("authz/roles/data.yaml", &b"admins: [ann"[..], "`roles/data.yaml` in the bundle: yaml: "),
+        ("authz/roles/data.yaml", b"", "data is an object"),
+        ("authz/data.json", br#"{"others":1}"#, "`others` is outside of its roots"),
+    ] {
+        let former = fs::read(folder.path().join(path)).ok();
+        write(path, content);
+        let refused = weir::check(&Source::dir(folder.path()), Compiler::in_process()).unwrap_err().to_string();
+        assert!(refused.contains(says), "{says}: {refused}");
+        match former {
+            Some(former) => write(path, &former),
+            None => fs::remove_file(folder.path().join(path)).unwrap(),
+        }
+    }
+    std::os::unix::fs::symlink("/etc/hostname", folder.path().join("authz/data.json")).unwrap();
+    assert!(open().map(|_| ()).unwrap_err().contains("leads out of the folder"));
+    fs::remove_file(folder.path().join("authz/data.json")).unwrap();
+    fs::remove_file(folder.path().join("authz/policy.wasm")).unwrap();
+    assert!(open().map(|_| ()).unwrap_err().contains("a folder without `policy.wasm` is no bundle"));
 }

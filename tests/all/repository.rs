@@ -28,7 +28,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("restore", "abi"),
     ("snapshot", "abi hostcalls inspect"),
     ("plan", "digest set"),
-    ("loader", "digest inspect lock report set"),
+    ("loader", "digest inspect lock rego report set"),
     ("lock", "digest report text"),
     ("record", "combine decision digest generation hostcalls journal metrics set state verdict"),
     ("metrics", "decision pool schedule state verdict"),

@@ -80,9 +80,9 @@ pub(crate) fn read_policy(path: &Path) -> Result<(Vec<u8>, Inspection), Failed> 
 
 /// Reads a module of a size that could be one.
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failed> {
-    if path.is_dir() {
+    if path.is_dir() && !path.join("policy.wasm").exists() {
         return Err(Failed::input(format!("`{}` is a folder", path.display()))
-            .help("name a module in it, or use `weir check` for a whole set"));
+            .help("name a module in it or a folder with a `policy.wasm`, or use `weir check` for a whole set"));
     }
     weir::read_module(path).or_input("read", path.display())
 }

@@ -1,6 +1,7 @@
 //! From a source to bytes: the set's text and the modules it names, each with its digest. Nothing here knows wasmtime.
 
 mod beneath;
+mod packed;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -180,19 +181,24 @@ impl Folder<'_> {
         let text = self.file(SET_FILE, LARGEST_SET).and_then(text);
         let text = text.map_err(|error| not_a_set(&file, self.path, &error))?;
         let told = |path: &str, error| format!("cannot read `{}`: {error}", self.name(path));
-        bundle(
-            file,
-            &text,
-            |path| self.name(path),
-            |path| self.file(path, LARGEST_POLICY).map_err(|error| told(path, error)),
-        )
+        bundle(file, &text, |path| self.name(path), |path| self.module(path).map_err(|error| told(path, error)))
+    }
+
+    /// The bytes of a module, or of a bundle of OPA's, which may be a folder.
+    fn module(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        let file = self.opened(path)?;
+        if file.metadata()?.is_dir() { packed::packed(self, path) } else { read_regular(file, LARGEST_POLICY) }
     }
 
     fn file(&self, path: &str, most: u64) -> std::io::Result<Vec<u8>> {
+        read_regular(self.opened(path)?, most)
+    }
+
+    fn opened(&self, path: &str) -> std::io::Result<File> {
         let opened = beneath::open(self.path, path).and_then(|file| Ok((Stamp::of(&file.metadata()?), file)));
         let stamp = opened.as_ref().ok().map(|(stamp, _)| *stamp);
         self.stamps.borrow_mut().push((path.to_owned(), stamp));
-        read_regular(opened?.1, most)
+        Ok(opened?.1)
     }
 
     fn name(&self, path: &str) -> String {
@@ -258,12 +264,12 @@ fn unreadable(modules: &BTreeMap<String, Result<Module, String>>) -> impl Iterat
     modules.values().filter_map(|module| module.as_ref().err()).map(String::as_str)
 }
 
-/// Reads the file of a module: a regular one, and no larger than a module may be.
+/// Reads the file of a module: a regular one, and no larger than a module may be. A folder is read as a bundle of OPA's.
 ///
 /// # Errors
-/// It cannot be read, is something else than a file, or too large.
+/// It cannot be read, is something else, or too large.
 pub fn read_module(path: &Path) -> std::io::Result<Vec<u8>> {
-    read_file(path, LARGEST_POLICY)
+    if path.is_dir() { Folder::open(path).module(".") } else { read_file(path, LARGEST_POLICY) }
 }
 
 /// Reads a regular file that is not too large, and waits for nobody at the other end.
@@ -320,7 +326,8 @@ impl From<LoadError> for Report {
 fn modules_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut modules: Vec<String> = names.filter(|name| name.ends_with(".wasm")).collect();
+    let mut modules: Vec<String> =
+        names.filter(|name| [".wasm", ".tar.gz"].iter().any(|ending| name.ends_with(ending))).collect();
     modules.sort();
     modules
 }
@@ -329,7 +336,7 @@ fn modules_in(folder: &Path) -> Vec<String> {
 fn starter(modules: &[String]) -> String {
     let mut text = "set = \"my-set\"\nowner = \"you@example.org\"\n".to_owned();
     for module in modules {
-        let stem = module.trim_end_matches(".wasm");
+        let stem = module.trim_end_matches(".wasm").trim_end_matches(".tar.gz");
         let name: String =
             stem.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
         text.push_str(&format!("\n[policies.\"{name}\"]\nmodule      = \"{module}\"\ncheckpoints = [\"*\"]\n"));
@@ -343,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_starter_is_a_set() {
-        let text = starter(&["a b.wasm".to_owned(), "c.wasm".to_owned()]);
+        let text = starter(&["a b.wasm".to_owned(), "c.tar.gz".to_owned()]);
         let set = set::parse("weir.toml", &text).unwrap();
         assert_eq!(set.policies.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["a-b", "c"]);
     }

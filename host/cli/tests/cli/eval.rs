@@ -162,5 +162,5 @@ fn a_host_of_little_address_space_keeps_less_ready() {
     let judged = with_tib(6);
     assert_eq!((judged.code, json_lines(&judged.stdout).len()), (Some(0), 2), "{judged:?}");
     let refused = with_tib(1);
-    assert!(refused.code == Some(1) && refused.stderr.contains("cannot start on this machine"), "{refused:?}");
+    assert!(refused.code == Some(4) && refused.stderr.contains("cannot start on this machine"), "{refused:?}");
 }

@@ -112,7 +112,8 @@ fn whole(text: &str) -> Option<i128> {
         _ => (10, amount),
     };
     // A second sign would be taken by the parser below.
-    let amount = digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| i128::from_str_radix(digits, base).ok());
+    let amount =
+        digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| i128::from_str_radix(digits, base).ok());
     let amount = amount.flatten()?;
     let whole = if negative { -amount } else { amount };
     // What has a plus sign is read as signed.

@@ -194,7 +194,8 @@ impl Facts {
     fn of(text: &str) -> Facts {
         let is_break = |letter: char| matches!(letter, '\n' | '\u{2028}' | '\u{2029}');
         let is_special = |letter: char| {
-            !matches!(letter, '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') || letter == '\u{feff}'
+            !matches!(letter, '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+                || letter == '\u{feff}'
         };
         let pairs = || text.chars().zip(text.chars().skip(1));
         let ends = |is: &dyn Fn(char) -> bool| text.starts_with(is) || text.ends_with(is);
@@ -234,7 +235,9 @@ fn is_sexagesimal(text: &str) -> bool {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let mut groups = whole.split(':');
     let is_digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit() || digit == b'_');
-    let first = groups.next().is_some_and(|first| first.starts_with(|digit: char| digit.is_ascii_digit()) && is_digits(first));
+    let first = groups
+        .next()
+        .is_some_and(|first| first.starts_with(|digit: char| digit.is_ascii_digit()) && is_digits(first));
     let mut rest = 0;
     let sixty = groups.all(|group| {
         rest += 1;
@@ -309,8 +312,10 @@ fn natural(one: &str, another: &str) -> Ordering {
             let before = one[..place].iter().rev().take_while(|letter| is_digit(**letter));
             let base = i64::from(zero && before.into_iter().any(|digit| *digit != '0'));
             let amount = |letters: &[char]| {
-                let digits: Vec<char> = letters[place..].iter().copied().take_while(|letter| is_digit(*letter)).collect();
-                let add = |sum: i64, digit: &char| sum.wrapping_mul(10).wrapping_add(i64::from(u32::from(*digit)) - 48);
+                let digits: Vec<char> =
+                    letters[place..].iter().copied().take_while(|letter| is_digit(*letter)).collect();
+                let add =
+                    |sum: i64, digit: &char| sum.wrapping_mul(10).wrapping_add(i64::from(u32::from(*digit)) - 48);
                 (digits.iter().fold(base, add), digits.len())
             };
             (amount(&one), first) < (amount(&another), second)

@@ -1,30 +1,53 @@
-//! Bundles of OPA's, as `opa build` writes them: a gzipped archive of one `policy.wasm` and the documents of `data`.
+//! Bundles of OPA's, as `opa build` writes them: an archive of one `policy.wasm` and the documents of `data`.
 
-use std::io::Read;
+mod manifest;
+
+use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value};
-use tar::{Archive, EntryType};
+use tar::{Archive, EntryType, Header};
+
+use self::manifest::Manifest;
 
 /// Most bytes of all files together: a small archive can unpack to any size.
-const MOST_BYTES: u64 = 64 << 20;
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
 /// Most files and folders.
-const MOST_ENTRIES: usize = 10_000;
-const MODULE: &str = "policy.wasm";
-const DATA: &str = "data.json";
+pub(crate) const MOST_ENTRIES: usize = 10_000;
+/// The one module of a bundle.
+pub(crate) const MODULE: &str = "policy.wasm";
+const MANIFEST: &str = ".manifest";
+const DATA: [&str; 3] = ["data.json", "data.yaml", "data.yml"];
 
 /// What a bundle holds for a host.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unpacked {
     pub(crate) wasm: Vec<u8>,
-    /// The documents of its files `data.json`, each under the folders it lies in.
+    /// The documents of its files `data.json` and `data.yaml`, each under the folders it lies in.
     pub(crate) data: Map<String, Value>,
 }
 
-/// Whether bytes are gzipped, as bundles are.
+/// Whether bytes are an archive, as bundles are: gzipped, or as it is.
 pub(crate) fn is_one(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b])
+    bytes.starts_with(&[0x1f, 0x8b]) || bytes.get(257..262) == Some(b"ustar")
+}
+
+/// Whether a file of this name is part of a bundle; others are left out of it.
+pub(crate) fn is_part(name: &str) -> bool {
+    name == MANIFEST || name.ends_with(".wasm") || DATA.contains(&name)
+}
+
+/// The archive of a folder's files, in their order; the same files make the same bytes.
+pub(crate) fn packed(files: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, &**content)?;
+    }
+    archive.into_inner()
 }
 
 /// Unpacks a bundle into memory; nothing of it is written anywhere.
@@ -32,17 +55,19 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
 /// # Errors
 /// What keeps it from being one.
 pub(crate) fn unpacked(bytes: &[u8]) -> Result<Unpacked, String> {
+    let reader: Box<dyn Read + '_> =
+        if bytes.starts_with(&[0x1f, 0x8b]) { Box::new(GzDecoder::new(bytes)) } else { Box::new(bytes) };
     // One byte more than may be there shows that there is more.
-    let mut archive = Archive::new(GzDecoder::new(bytes).take(MOST_BYTES + 1));
-    let broken = |error: std::io::Error| format!("the bundle cannot be unpacked: {error}");
-    let (mut wasm, mut data, mut left) = (None, Map::new(), MOST_BYTES);
+    let mut archive = Archive::new(reader.take(MOST_BYTES + 1));
+    let broken = |error: io::Error| format!("the bundle cannot be unpacked: {error}");
+    let (mut parts, mut left) = (Parts::default(), MOST_BYTES);
     for (count, entry) in archive.entries().map_err(broken)?.enumerate() {
         let mut entry = entry.map_err(broken)?;
         if count == MOST_ENTRIES {
             return Err(format!("the bundle has more than {MOST_ENTRIES} files"));
         }
         let path = entry.path().map_err(broken)?.into_owned();
-        let folders = parts(&path)?;
+        let names = names(&path)?;
         match entry.header().entry_type() {
             EntryType::Directory => continue,
             EntryType::Regular => {}
@@ -50,30 +75,48 @@ pub(crate) fn unpacked(bytes: &[u8]) -> Result<Unpacked, String> {
         }
         let size = entry.size();
         left = left.checked_sub(size).ok_or_else(|| format!("the bundle unpacks to more than {MOST_BYTES} bytes"))?;
-        let Some((name, folders)) = folders.split_last() else { continue };
-        let wanted = *name == DATA || name.ends_with(".wasm");
-        if matches!(name.as_str(), "data.yaml" | "data.yml") {
-            return Err(format!("`{}` in the bundle: data has to be JSON; `opa build` writes it so", path.display()));
-        }
-        if !wanted {
-            continue;
-        }
+        let Some((name, folders)) = names.split_last().filter(|(name, _)| is_part(name)) else { continue };
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(broken)?;
-        if *name == DATA {
-            let wrong = |why: String| format!("`{}` in the bundle: {why}", path.display());
-            let document = serde_json::from_slice(&content).map_err(|error| wrong(error.to_string()))?;
-            put(&mut data, folders, document).map_err(wrong)?;
-        } else if wasm.replace(content).is_some() || *name != MODULE || !folders.is_empty() {
-            return Err(format!("`{}` in the bundle: a bundle has one module, `{MODULE}`", path.display()));
-        }
+        parts.take(name, folders, content).map_err(|why| format!("`{}` in the bundle: {why}", path.display()))?;
     }
+    let Parts { wasm, data, manifest } = parts;
     let wasm = wasm.ok_or_else(|| format!("the bundle has no `{MODULE}`: build it with `opa build -t wasm`"))?;
+    manifest.check(&data).map_err(|why| format!("`{MANIFEST}` in the bundle: {why}"))?;
     Ok(Unpacked { wasm, data })
 }
 
+/// What has been read so far.
+#[derive(Default)]
+struct Parts {
+    wasm: Option<Vec<u8>>,
+    data: Map<String, Value>,
+    manifest: Manifest,
+}
+
+impl Parts {
+    fn take(&mut self, name: &str, folders: &[String], content: Vec<u8>) -> Result<(), String> {
+        let json = |content: &[u8]| serde_json::from_slice(content).map_err(|error| error.to_string());
+        match name {
+            // Only that of the whole bundle counts, as with OPA.
+            MANIFEST if folders.is_empty() => {
+                self.manifest = serde_json::from_slice(&content).map_err(|error| error.to_string())?;
+            }
+            MANIFEST => {}
+            "data.json" => put(&mut self.data, folders, json(&content)?)?,
+            _ if DATA.contains(&name) => {
+                let text = std::str::from_utf8(&content).map_err(|error| error.to_string())?;
+                put(&mut self.data, folders, weir_rego::Value::from_yaml(text)?.to_json())?;
+            }
+            _ if name == MODULE && folders.is_empty() && self.wasm.is_none() => self.wasm = Some(content),
+            _ => return Err(format!("a bundle has one module, `{MODULE}`")),
+        }
+        Ok(())
+    }
+}
+
 /// The names a path is made of, which must not lead out of the bundle; `opa build` begins paths with `/`.
-fn parts(path: &Path) -> Result<Vec<String>, String> {
+fn names(path: &Path) -> Result<Vec<String>, String> {
     let refused = || format!("`{}` in the bundle leads out of it", path.display());
     let name = |part| match part {
         Component::Normal(name) => Some(name.to_str().map(str::to_owned).ok_or_else(refused)),
@@ -121,16 +164,25 @@ mod tests {
 
     #[test]
     fn a_bundle_is_its_module_and_its_data() {
-        let files: [(&str, &[u8]); 5] = [
+        let files: [(&str, &[u8]); 6] = [
             ("/data.json", br#"{"a":{"b":1}}"#),
             ("/a/data.json", br#"{"c":2}"#),
+            ("/a/data.yaml", b"d: [yes, 2]"),
             ("/policy.wasm", b"wasm"),
             ("/.manifest", b"{}"),
             ("/x/policy.rego", b"package x"),
         ];
         let bundle = unpacked(&archive(&files)).unwrap();
         assert_eq!(bundle.wasm, b"wasm");
-        assert_eq!(Value::Object(bundle.data), serde_json::json!({"a": {"b": 1, "c": 2}}));
+        assert_eq!(Value::Object(bundle.data.clone()), serde_json::json!({"a": {"b": 1, "c": 2, "d": ["yes", 2]}}));
+        // A folder with the same files, whose paths may be long.
+        let long = format!("{}/data.json", "x/".repeat(100));
+        let mut files: Vec<_> = files.map(|(path, content)| (path[1..].to_owned(), content.to_vec())).into();
+        let plain = packed(&files).unwrap();
+        assert!(is_one(&plain) && !is_one(b"\0asm") && plain == packed(&files).unwrap());
+        assert_eq!(unpacked(&plain).unwrap(), bundle);
+        files.push((long, b"{}".to_vec()));
+        assert!(unpacked(&packed(&files).unwrap()).unwrap().data.contains_key("x"));
     }
 
     #[test]
@@ -144,7 +196,14 @@ mod tests {
             (vec![module, ("/data.json", b"[]")], "data is an object"),
             (vec![module, ("/data.json", b"{\"a\":1}"), ("/a/data.json", b"{}")], "`a` is in the data twice"),
             (vec![module, ("/data.json", b"{")], "`/data.json` in the bundle: EOF"),
-            (vec![module, ("/data.yaml", b"")], "data has to be JSON"),
+            (vec![module, ("/data.yaml", b"a: [")], "`/data.yaml` in the bundle: yaml: "),
+            (vec![module, ("/data.yaml", b"- 1")], "data is an object"),
+            (vec![module, ("/data.yml", b"a: 1"), ("/data.json", b"{\"a\":1}")], "`a` is in the data twice"),
+            (vec![module, ("/.manifest", b"{")], "`/.manifest` in the bundle: EOF"),
+            (
+                vec![module, ("/.manifest", br#"{"roots":["b"]}"#), ("/data.json", b"{\"a\":1}")],
+                "`a` is outside of its roots",
+            ),
         ] {
             let error = unpacked(&archive(&files)).unwrap_err();
             assert!(error.contains(says), "{says}: {error}");
