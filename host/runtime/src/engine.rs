@@ -19,7 +19,6 @@ use wasmtime::{
 };
 
 use crate::inspect::{self, MODULES};
-use crate::set::Limits;
 use ticker::Ticker;
 
 /// Instances that may exist at once beside those that are kept ready. Each reserves 4 GiB of address space, of the 128 TiB
@@ -190,8 +189,8 @@ impl Running {
     /// Fuel between two yields of a fiber. Yielding ten times as often costs a fifth of the speed.
     pub(crate) const YIELD_FUEL: u64 = 1_000_000;
 
-    pub(crate) fn for_limits(limits: &Limits) -> Running {
-        if limits.fuel <= Running::MOST_INLINE_FUEL { Running::Inline } else { Running::Fiber }
+    pub(crate) fn for_fuel(fuel: u64) -> Running {
+        if fuel <= Running::MOST_INLINE_FUEL { Running::Inline } else { Running::Fiber }
     }
 }
 
@@ -269,8 +268,7 @@ mod tests {
 
     #[test]
     fn small_budgets_run_inline() {
-        let with_fuel = |fuel| Running::for_limits(&Limits { fuel, ..Limits::default() });
-        assert_eq!(with_fuel(5_000_000), Running::Inline);
-        assert_eq!(with_fuel(15_000_001), Running::Fiber);
+        assert_eq!(Running::for_fuel(5_000_000), Running::Inline);
+        assert_eq!(Running::for_fuel(15_000_001), Running::Fiber);
     }
 }

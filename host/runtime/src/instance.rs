@@ -17,11 +17,19 @@ use crate::state::{Account, Taken};
 use crate::system::Case;
 use crate::verdict::{Failure, FailureKind};
 
+/// Bytes of a configuration that the policy's own fuel has to do for.
+const SMALL: usize = 1 << 10;
+/// Fuel for each byte beyond those: OPA's modules take about a hundred to read their data, of which there may be megabytes although
+/// an evaluation may take little.
+const FUEL_PER_BYTE: u64 = 1_000;
+
 /// A compiled module with its configuration and bounds: all that an instance is made from.
 pub(crate) struct Template {
     engine: Arc<Engine>,
     linked: Linked,
     limits: Limits,
+    /// Fuel for being started and configured.
+    start_fuel: u64,
     running: Running,
     /// Slots of the engine's pool that an instance takes.
     slots: u32,
@@ -152,11 +160,13 @@ impl Template {
             Code::Module(_) => 1,
             Code::Component(component) => engine::slots_of(component),
         };
-        let (running, logs) = (Running::for_limits(&limits), grants.contains(&Grant::Log));
+        let reading = FUEL_PER_BYTE * config.map_or(0, |config| config.len().saturating_sub(SMALL) as u64);
+        let (running, logs) = (Running::for_fuel(limits.fuel.max(reading)), grants.contains(&Grant::Log));
         Ok(Template {
             engine,
             linked,
             limits,
+            start_fuel: limits.fuel.saturating_add(reading),
             running,
             slots,
             logs,
@@ -174,7 +184,8 @@ impl Template {
     pub(crate) fn snapshotted(&self, code: &Code, grants: &BTreeSet<Grant>) -> wasmtime::Result<Template> {
         let linked = Linked::new(self.engine.wasmtime(), code, grants)?;
         let (engine, rego) = (Arc::clone(&self.engine), Arc::clone(&self.rego));
-        Ok(Template { engine, linked, rego, config: None, ..*self })
+        let (start_fuel, running) = (self.limits.fuel, Running::for_fuel(self.limits.fuel));
+        Ok(Template { engine, linked, rego, config: None, start_fuel, running, ..*self })
     }
 
     /// The compiled code.
@@ -306,6 +317,17 @@ impl Template {
     /// A new instance, configured and ready for its first request. It takes a slot of the engine's pool, which the caller
     /// has to have.
     pub(crate) async fn start(&self, deadline: Deadline) -> Result<Guest, Run> {
+        let started = self.configured(deadline).await;
+        started.map_err(|run| match run.answer {
+            Err(failure) if failure.kind == FailureKind::Fuel => {
+                let failure = Failure::new(FailureKind::Fuel, format!("limit {}", self.start_fuel));
+                Run { answer: Err(failure), fuel: self.start_fuel, ..run }
+            }
+            _ => run,
+        })
+    }
+
+    async fn configured(&self, deadline: Deadline) -> Result<Guest, Run> {
         let Some(left) = deadline.left() else {
             return Err(Run::without_guest(missed(deadline.limit), 0, Log::default()));
         };
@@ -369,7 +391,7 @@ impl Template {
             HostSide::new(&self.limits, self.logs, Arc::clone(&self.rego), deadline),
         );
         store.limiter(|host| host);
-        store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
+        store.set_fuel(self.start_fuel).expect("the engine meters fuel");
         store.set_epoch_deadline(Engine::ticks(left));
         if self.running == Running::Fiber {
             store.fuel_async_yield_interval(Some(Running::YIELD_FUEL)).expect("the engine meters fuel");

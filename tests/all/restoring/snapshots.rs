@@ -2,7 +2,7 @@
 
 use weir::{Effect, Isolation};
 
-use crate::harness::{allows_after, guest, host_of, records, refused, request, with_manifest};
+use crate::harness::{allows_after, burn, guest, host_of, records, refused, request, with_manifest};
 
 const SAMPLES: &str = r#"{"samples":[{"checkpoint":"a"},{"checkpoint":"b"}]}"#;
 
@@ -30,6 +30,23 @@ fn a_policy_is_configured_and_trained_once() {
     assert_eq!((plan.isolation, &plan.plain, &plan.unrestorable), (Isolation::Restore, &None, &None));
     let snapshot = plan.snapshot.unwrap().to_string();
     assert_eq!(records(&host)[0]["policies"][0]["snapshot"], snapshot);
+}
+
+#[test]
+fn a_large_configuration_is_read_with_fuel_of_its_own() {
+    let work = burn(8_000_000);
+    let reads = format!(r#"(func (export "weir_configure") (param i32 i32) (result i64) {work} (i64.const 0))"#);
+    let policy =
+        || guest(&format!("(data (i32.const 0) \"{{\\22effect\\22:\\22allow\\22}}\") {reads}"), "(i64.const 18)");
+    let config = |bytes: usize| format!("config = {{ text = \"{}\" }}", "a".repeat(bytes));
+    assert!(refused(policy(), &config(100)).contains("cannot be started: fuel: limit 5000000"));
+    assert!(refused(policy(), &config(2_013)).contains("cannot be started: fuel: limit 6000000"));
+    for isolation in ["restore", "fresh"] {
+        let host = host_of(policy(), &format!("{}\nisolation = \"{isolation}\"", config(20_000)));
+        let decision = host.evaluate_blocking(request());
+        assert_eq!(decision.effect(), Effect::Allow, "{decision:?}");
+        assert!(decision.policies()[0].fuel < 1_000, "what it was started for is nobody's request: {decision:?}");
+    }
 }
 
 #[test]
