@@ -30,15 +30,20 @@ fn noop() -> Vec<u8> {
 
 /// A trial of one policy, said to be isolated in some way.
 pub(crate) fn trial(wasm: &[u8], isolation: &str, config: &str, options: TrialOptions) -> Trial {
+    let trial = trial_of(wasm, &format!("isolation = \"{isolation}\""), config, options);
+    assert_eq!(trial.plan().policies[0].isolation.as_str(), isolation, "{:?}", trial.plan().policies[0].unrestorable);
+    trial
+}
+
+/// The same with other lines in the policy's table.
+pub(crate) fn trial_of(wasm: &[u8], lines: &str, config: &str, options: TrialOptions) -> Trial {
     let set = format!(
         "set = \"bench\"\n[policies.guard]\nmodule = \"guest.wasm\"\ncheckpoints = [\"tool.call\"]\n\
-         isolation = \"{isolation}\"\nconfig = {config}\n\
+         {lines}\nconfig = {config}\n\
          limits = {{ fuel = 15_000_000, memory = \"64 MiB\", deadline = \"60 s\" }}\n"
     );
     let trial = Trial::open(&Source::memory(set, [("guest.wasm", wasm)]), options);
-    let trial = trial.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(trial.plan().policies[0].isolation.as_str(), isolation, "{:?}", trial.plan().policies[0].unrestorable);
-    trial
+    trial.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Calls with one request, in batches.

@@ -35,7 +35,7 @@ struct Group {
     measure: fn(Effort) -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 26] = [
+const GROUPS: [Group; 27] = [
     Group {
         names: &["warm_call", "noop_overhead_ns", "restore_call", "fresh_call"],
         measure: instances::over_warm_calls,
@@ -47,7 +47,11 @@ const GROUPS: [Group; 26] = [
     Group { names: &["policies_1000_per_call"], measure: crowd::policies_in_turn },
     Group { names: &["ready_instance_kib", "ready_10000_mib"], measure: crowd::ready_memory },
     Group { names: &["vs_regorus", "vs_cedar"], measure: peers::over_weir },
-    Group { names: &["rego_restore", "rego_big_data", "rego_ready_kib", "rego_vs_regorus"], measure: rego::restored },
+    Group { names: &["rego_restore", "rego_big_data", "rego_ready_kib"], measure: rego::restored },
+    Group {
+        names: &["rego_vs_regorus", "rego_words_vs_regorus", "rego_rules_vs_regorus"],
+        measure: rego::over_regorus,
+    },
     Group { names: &["rego_vs_opa"], measure: rego::served },
     Group { names: &["evaluate_call"], measure: evaluation::over_native },
     Group {

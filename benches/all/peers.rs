@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir::{Trial, TrialOptions};
 
 use crate::hosts::{CALL, GRANTS_GUEST};
@@ -15,7 +15,17 @@ use crate::measure::{Effort, Ratio, compare, timed};
 use crate::report::Figure;
 
 /// Who may call what, and with which words; the peers have it from the same file.
-pub(crate) const RULE: &str = include_str!("../peers/rule.json");
+const RULE: &str = include_str!("../peers/rule.json");
+
+/// The rule in Rego.
+pub(crate) fn rule_in_rego() -> String {
+    format!("{}\nrule := data.rule\n", include_str!("../peers/rule.rego"))
+}
+
+/// The data of that.
+pub(crate) fn rule_data() -> Value {
+    json!({ "rule": serde_json::from_str::<Value>(RULE).expect("the rule is JSON") })
+}
 
 /// JSON as TOML has it on one line.
 fn inline(json: &Value) -> String {
@@ -58,9 +68,9 @@ pub(crate) fn over_weir(effort: Effort) -> Vec<Figure> {
         .collect();
     assert_eq!(allowed, [true, false, true, false, true, false]);
 
-    let peers = RefCell::new(Peers::start(&requests));
+    let peers = RefCell::new(Peers::start(&rule_in_rego(), &rule_data(), &requests));
     let figure = |name, engine: &str, goal, against| {
-        over(effort, (engine, &peers), (&trial, &requests), &allowed).figure(name, goal, against)
+        over(effort, (engine, &peers), (&trial, &requests), &allowed).figure(name, against).goal(goal)
     };
     vec![
         figure(
@@ -106,11 +116,11 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     /// A figure whose times are those of one request.
-    pub(crate) fn figure(self, name: &'static str, goal: &'static str, against: &'static str) -> Figure {
+    pub(crate) fn figure(self, name: &'static str, against: &'static str) -> Figure {
         let Rounds { ratio, requests } = self;
         let each = requests as f64;
         let micros = (ratio.micros.0 / each, ratio.micros.1 / each);
-        Figure::ratio(name, &Ratio { micros, ..ratio }, against).goal(goal)
+        Figure::ratio(name, &Ratio { micros, ..ratio }, against)
     }
 }
 
@@ -122,7 +132,8 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn start(requests: &[String]) -> Peers {
+    /// With a policy in Rego and its data.
+    pub(crate) fn start(policy: &str, data: &Value, requests: &[String]) -> Peers {
         let mut process = Command::new(built())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -131,7 +142,7 @@ impl Peers {
         let to = process.stdin.take().expect("it is piped");
         let from = BufReader::new(process.stdout.take().expect("it is piped"));
         let mut peers = Peers { process, to, from };
-        peers.tell(&serde_json::to_string(requests).expect("texts serialise"));
+        peers.tell(&serde_json::to_string(&(policy, data.to_string(), requests)).expect("texts serialise"));
         peers
     }
 

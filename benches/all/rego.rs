@@ -13,14 +13,16 @@ use weir::{Recorder, Trial, TrialOptions};
 use crate::crowd::ready_kib;
 use crate::evaluation::folder;
 use crate::hosts::{CALL, open, request};
-use crate::instances::{calls, trial};
+use crate::instances::{calls, trial, trial_of};
 use crate::measure::{Effort, compare};
-use crate::peers::{Peers, RULE, over, requests};
+use crate::peers::{Peers, over, requests, rule_data, rule_in_rego};
 use crate::report::Figure;
 use crate::serving::{Serving, ask, clients, post};
 
-/// Who may call what; regorus has it from the same file.
-const POLICY: &str = include_str!("../peers/rule.rego");
+/// Roles of people and what they may do.
+const RBAC: &str = include_str!("../peers/rbac.rego");
+/// How that is asked here: by a whole request, of which it is given this.
+const RBAC_INPUT: &str = r#"input = { user = "/subject/id", action = "/action/name", type = "/resource/id" }"#;
 /// Who somebody is, among everybody: what is looked up is the same, however much there is.
 const LOOKUP: &str = r#"package weir
 
@@ -59,13 +61,28 @@ fn compiled(policy: &str, data: &Value) -> Option<Vec<u8>> {
     Some(std::fs::read(&bundle).expect("it was written"))
 }
 
-/// The rule that other engines have, too; regorus has it as a part of the policy, so it is a part of it here.
-fn rule() -> String {
-    format!("{POLICY}\nrule := data.rule\n")
+/// A hundred people, each with two of twenty roles, which have five grants each.
+fn roles() -> Value {
+    let name = |number: usize| if number == 0 { "claims-bot".to_owned() } else { format!("agent-{number}") };
+    let role = |number: usize| format!("role-{}", number % 20);
+    let people = (0..100).map(|number| (name(number), json!([role(number), role(number + 7)])));
+    let grant = |number: usize| match number {
+        39 => json!({ "action": "payments.transfer", "type": "bank" }),
+        _ => json!({ "action": "read", "type": format!("kind-{number}") }),
+    };
+    let grants = (0..20).map(|number| (role(number), (0..5).map(|place| grant(number * 5 + place)).collect()));
+    let (people, grants): (serde_json::Map<_, _>, serde_json::Map<_, Value>) = (people.collect(), grants.collect());
+    json!({ "roles": people, "grants": grants })
 }
 
-fn rule_bundle() -> Option<Vec<u8>> {
-    compiled(&rule(), &json!({ "rule": serde_json::from_str::<Value>(RULE).expect("the rule is JSON") }))
+/// A thousand rules, each for one person and one tool.
+fn many_rules() -> String {
+    let rule = |number: usize| {
+        let tool = if number == 500 { "bank".to_owned() } else { format!("tool-{number}") };
+        format!("allow if {{\n\tinput.resource.id == \"{tool}\"\n\tinput.subject.id == \"claims-bot\"\n}}\n")
+    };
+    let head = "package weir\n\nimport rego.v1\n\n# METADATA\n# entrypoint: true\ndefault allow := false\n";
+    format!("{head}\n{}", (0..1_000).map(rule).collect::<String>())
 }
 
 fn people(count: usize) -> Value {
@@ -83,9 +100,19 @@ fn kept(bundle: &[u8], isolation: &str) -> Trial {
     trial(bundle, isolation, "{}", TrialOptions::default())
 }
 
-/// Instances that are put back, against a warm one, against themselves with more data, and against regorus.
+/// The roles in instances that are put back, with what they are given of requests that are allowed or not.
+fn with_roles(bundle: &[u8]) -> (Trial, Vec<String>) {
+    let trial = trial_of(bundle, &format!("isolation = \"restore\"\n{RBAC_INPUT}"), "{}", TrialOptions::default());
+    let requests =
+        [CALL.to_owned(), CALL.replace("payments.transfer", "read"), CALL.replace("claims-bot", "agent-3")];
+    let given = requests.iter().map(|text| String::from_utf8(trial.given(0, &request(text))).expect("JSON is UTF-8"));
+    let given = given.collect();
+    (trial, given)
+}
+
+/// Instances that are put back, against a warm one, and against themselves with more data.
 pub(crate) fn restored(effort: Effort) -> Vec<Figure> {
-    let Some(bundle) = rule_bundle() else { return Vec::new() };
+    let Some(bundle) = compiled(RBAC, &roles()) else { return Vec::new() };
     let fine = Effort { batch: effort.batch * 5, ..effort };
     let (restored, warm) = (kept(&bundle, "restore"), kept(&bundle, "reuse"));
     let given = restored.given(0, &request(CALL));
@@ -117,21 +144,31 @@ pub(crate) fn restored(effort: Effort) -> Vec<Figure> {
         )
         .beside("with_a_mebibyte_of_data_kib", large)
         .beside("instances", count as f64),
-        over_regorus(effort, &restored),
     ]
 }
 
-fn over_regorus(effort: Effort, ours: &Trial) -> Figure {
-    let requests = requests();
-    let answer = |request: &String| ours.call(0, request.as_bytes()).answer.expect("it answers");
-    let allowed: Vec<bool> =
-        requests.iter().map(|request| answer(request).windows(7).any(|text| text == b"\"allow\"")).collect();
-    let peers = RefCell::new(Peers::start(&requests));
-    over(effort, ("regorus", &peers), (ours, &requests), &allowed).figure(
-        "rego_vs_regorus",
-        ">= 3",
-        "the same Rego in Weir, put back after each call; the value is regorus 0.14 on its bytecode machine / that",
-    )
+/// The same policies in regorus.
+pub(crate) fn over_regorus(effort: Effort) -> Vec<Figure> {
+    let Some(bundle) = compiled(RBAC, &roles()) else { return Vec::new() };
+    let none = json!({});
+    let (by_roles, by_words) = (with_roles(&bundle), compiled(&rule_in_rego(), &rule_data()).expect("OPA is here"));
+    let by_rules = compiled(&many_rules(), &none).expect("OPA is here");
+    let against =
+        "the same Rego in Weir, put back after each call; the value is regorus 0.14 on its bytecode machine / that";
+    let figure = |name, (ours, requests): &(Trial, Vec<String>), policy: &str, data: &Value| {
+        let answer = |request: &String| ours.call(0, request.as_bytes()).answer.expect("it answers");
+        let allowed: Vec<bool> =
+            requests.iter().map(|request| answer(request).windows(7).any(|text| text == b"\"allow\"")).collect();
+        assert!(allowed.contains(&true) && allowed.contains(&false), "{name}: {allowed:?}");
+        let peers = RefCell::new(Peers::start(policy, data, requests));
+        over(effort, ("regorus", &peers), (ours, requests), &allowed).figure(name, against)
+    };
+    let whole = |bundle: &[u8]| (kept(bundle, "restore"), requests());
+    vec![
+        figure("rego_vs_regorus", &by_roles, RBAC, &roles()).goal(">= 3"),
+        figure("rego_words_vs_regorus", &whole(&by_words), &rule_in_rego(), &rule_data()),
+        figure("rego_rules_vs_regorus", &whole(&by_rules), &many_rules(), &none),
+    ]
 }
 
 /// OPA's server; it ends with this.
@@ -176,20 +213,24 @@ impl Drop for OpaServer {
 
 /// What a request costs a server: OPA's, and ours with the same policy.
 pub(crate) fn served(effort: Effort) -> Vec<Figure> {
-    let Some(bundle) = rule_bundle() else { return Vec::new() };
+    let Some(bundle) = compiled(RBAC, &roles()) else { return Vec::new() };
     let folder = folder();
-    std::fs::write(folder.path().join("policy.rego"), rule()).expect("a new folder takes files");
-    std::fs::write(folder.path().join("data.json"), format!("{{\"rule\":{RULE}}}"))
-        .expect("a new folder takes files");
+    std::fs::write(folder.path().join("policy.rego"), RBAC).expect("a new folder takes files");
+    std::fs::write(folder.path().join("data.json"), roles().to_string()).expect("a new folder takes files");
     let opa = OpaServer::start(folder.path());
     let ours = Serving::of("rego", move || {
-        let set = "set = \"bench\"\n[policies.rule]\nmodule = \"rule.tar.gz\"\ncheckpoints = [\"tool.call\"]\n";
-        open(set, &[("rule.tar.gz", &bundle)], Recorder::discard())
+        let set = format!(
+            "set = \"bench\"\n[policies.roles]\nmodule = \"roles.tar.gz\"\ncheckpoints = [\"tool.call\"]\n{RBAC_INPUT}\n"
+        );
+        open(&set, &[("roles.tar.gz", &bundle)], Recorder::discard())
     });
-    // Without a key nobody names a tenant; the rule wants one, so both refuse, for the same reason.
-    let call = CALL.replace("\"tenant\":\"acme/claims\",", "");
-    let (to_ours, to_opa) =
-        (post("/v1/evaluate", &call), post("/v1/data/weir/allow", &format!("{{\"input\":{call}}}")));
+    let (to_ours, to_opa) = (
+        post(
+            "/v1/evaluate",
+            r#"{"checkpoint":"tool.call","subject":{"type":"agent","id":"claims-bot"},"action":{"name":"payments.transfer"},"resource":{"type":"tool","id":"bank"}}"#,
+        ),
+        post("/v1/data/weir/allow", r#"{"input":{"user":"claims-bot","action":"payments.transfer","type":"bank"}}"#),
+    );
     let (mut our_clients, mut their_clients) = (clients(ours.address), clients(opa.address));
     // Times of another process are told in hundredths of a second.
     let effort = Effort { rounds: effort.rounds.div_ceil(10), batch: effort.batch * 20 };

@@ -1,6 +1,6 @@
 //! The rule of `benches/grants-guest` in other policy engines, asked from JSON text, each in the quickest way we know.
 //!
-//! The first line of its input is a JSON array of requests, each as a text. Then a line each: `answers ENGINE` prints a JSON
+//! The first line of its input is a JSON array: a policy in Rego, its data, and requests, each as a text. Then a line each: `answers ENGINE` prints a JSON
 //! array of whether each is allowed, `time ENGINE ROUNDS` the nanoseconds of CPU that asking all of them so often took.
 
 mod cedar;
@@ -23,8 +23,8 @@ trait Engine {
 fn main() -> std::io::Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let first = lines.next().expect("the first line holds the requests")?;
-    let requests: Vec<String> = serde_json::from_str(&first)?;
-    let (mut rego, mut cedar) = (rego::Rego::new(), cedar::Cedar::new());
+    let (policy, data, requests): (String, String, Vec<String>) = serde_json::from_str(&first)?;
+    let (mut rego, mut cedar) = (rego::Rego::new(&policy, &data), cedar::Cedar::new());
     let mut out = std::io::stdout();
     for line in lines {
         let line = line?;

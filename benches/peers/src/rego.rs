@@ -6,23 +6,21 @@ use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::RegoVM;
 use regorus::{Engine as Regorus, Value};
 
-use super::{Engine, RULE};
-
-/// The same text that OPA compiles for Weir.
-const POLICY: &str = include_str!("../rule.rego");
+use super::Engine;
 
 pub(crate) struct Rego(RegoVM);
 
 impl Rego {
-    pub(crate) fn new() -> Rego {
+    /// A policy, and its data as JSON.
+    pub(crate) fn new(policy: &str, data: &str) -> Rego {
         const ALLOW: &str = "data.weir.allow";
         let mut engine = Regorus::new();
-        let policy = format!("{POLICY}\nrule := {RULE}\n");
-        engine.add_policy("weir.rego".to_owned(), policy).expect("the policy parses");
+        engine.add_policy("weir.rego".to_owned(), policy.to_owned()).expect("the policy parses");
         let compiled = engine.compile_with_entrypoint(&ALLOW.into()).expect("the policy compiles");
         let program = Compiler::compile_from_policy(&compiled, &[ALLOW]).expect("the policy compiles to bytecode");
         let mut machine = RegoVM::new();
         machine.load_program(Arc::clone(&program));
+        machine.set_data(Value::from_json_str(data).expect("data are JSON")).expect("no rule is called as they are");
         Rego(machine)
     }
 }

@@ -21,6 +21,9 @@ use crate::compiler::Compiler;
 use crate::digest::Digest;
 use crate::engine::{Code, Engine};
 
+/// What is written beside the code of a component, whose file cannot be asked without being opened once more.
+const COMPONENT: &[u8] = b"component";
+
 /// Where machine code comes from.
 pub(crate) struct MachineCode {
     engine: Arc<Engine>,
@@ -82,7 +85,8 @@ impl MachineCode {
 
     /// The code of what was compiled before on this machine, under these settings.
     pub(crate) fn stored(&self, digest: &Digest) -> Option<Code> {
-        let module = self.found(|store| store.find(digest)?.map(|(file, _)| self.open(file)).transpose())?;
+        let module =
+            self.found(|store| store.find(digest)?.map(|(file, note)| self.open(file, &note)).transpose())?;
         self.counters.store_hits.fetch_add(1, Relaxed);
         Some(module)
     }
@@ -120,7 +124,8 @@ impl MachineCode {
         cpu_micros.fetch_add(code.cpu.as_micros() as u64, Relaxed);
         peak_bytes.fetch_max(code.peak_bytes, Relaxed);
         let module = self.load(&code.bytes).map_err(|error| CompileError::Module(format!("{error:#}")))?;
-        self.keep(digest, &code.bytes, b"");
+        let note: &[u8] = if matches!(module, Code::Component(_)) { COMPONENT } else { b"" };
+        self.keep(digest, &code.bytes, note);
         Ok(module)
     }
 
@@ -140,19 +145,18 @@ impl MachineCode {
 
     #[expect(unsafe_code, reason = "machine code is loaded here and nowhere else")]
     #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
-    fn open(&self, file: File) -> std::io::Result<Code> {
+    fn open(&self, file: File, note: &[u8]) -> std::io::Result<Code> {
         let engine = self.engine.wasmtime();
-        // The file that was checked, whatever has its name by now: wasmtime opens components by their path alone.
-        let same = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: `Store::find` has authenticated every byte of this open file with a key that only this user can read,
         // under a name that holds the digest of the module and the engine's settings; `Store::keep` wrote it from what
         // our own compiler gave. The file has never had a writer under this name: entries are renamed into place whole,
         // and removed, never changed; the folder lets nobody else in.
-        let code = match wasmtime::Engine::detect_precompiled_file(&same).ok().flatten() {
-            Some(Precompiled::Component) => {
-                unsafe { Component::deserialize_file(engine, &same) }.map(Code::Component)
-            }
-            _ => unsafe { Module::deserialize_open_file(engine, file) }.map(Code::Module),
+        let code = if note == COMPONENT {
+            // The file that was checked, whatever has its name by now: wasmtime opens components by their path alone.
+            let same = format!("/proc/self/fd/{}", file.as_raw_fd());
+            unsafe { Component::deserialize_file(engine, &same) }.map(Code::Component)
+        } else {
+            unsafe { Module::deserialize_open_file(engine, file) }.map(Code::Module)
         };
         code.map_err(|error| std::io::Error::other(format!("{error:#}")))
     }

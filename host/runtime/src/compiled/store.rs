@@ -31,6 +31,9 @@ const CHUNK: usize = 64 << 10;
 /// A file that is being written is finished within this time, or its writer is dead.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
+/// So long an entry counts as just used.
+const FRESH: Duration = Duration::from_secs(3600);
+
 /// A folder of machine code.
 pub(super) struct Store {
     folder: PathBuf,
@@ -106,8 +109,10 @@ impl Store {
             fs::remove_file(&path)?;
         }
         let note = checked?;
-        // What is used stays.
-        file.set_modified(SystemTime::now())?;
+        // What is used stays. To the hour is enough, and writing it down each time would take as long as reading a small entry.
+        if file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > FRESH) {
+            file.set_modified(SystemTime::now())?;
+        }
         Ok(Some((file, note)))
     }
 
@@ -361,7 +366,7 @@ mod tests {
         for number in 0..10 {
             store.keep(&digest(number), &[number; 800], b"").unwrap();
             // The clock of files is coarse.
-            let old = SystemTime::now() - Duration::from_secs(100 - u64::from(number));
+            let old = SystemTime::now() - FRESH - Duration::from_secs(100 - u64::from(number));
             File::open(store.folder.join(store.name(&digest(number)))).unwrap().set_modified(old).unwrap();
             assert!(store.find(&digest(0)).unwrap().is_some(), "what is used stays");
         }
