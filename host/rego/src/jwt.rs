@@ -1,7 +1,6 @@
 //! `io.jwt.*`: JSON Web Tokens, read, verified and signed.
 
 mod constraints;
-mod json;
 mod keys;
 mod random;
 mod signature;
@@ -12,7 +11,7 @@ use self::keys::{Key, Material};
 use self::signature::{Algorithm, sign, verifies};
 use self::token::{Header, Token, members};
 use crate::arguments::{text, text_read};
-use crate::{Answer, Builtin, Context, Error, Value, marshal};
+use crate::{Answer, Builtin, Context, Error, Value, json, marshal};
 
 macro_rules! verify {
     ($name:literal, $algorithm:literal) => {

@@ -11,6 +11,7 @@ mod chances;
 mod crypto;
 mod encodings;
 mod graphs;
+mod json;
 mod jwt;
 mod marshal;
 mod net;
@@ -18,6 +19,7 @@ mod patches;
 mod pem;
 mod prints;
 mod regexes;
+mod schemas;
 mod semver;
 mod sprintf;
 mod strings;
@@ -27,6 +29,7 @@ mod text;
 mod time;
 mod units;
 mod uris;
+mod url;
 mod value;
 mod yaml;
 
@@ -143,6 +146,7 @@ const FAMILIES: &[&[Builtin]] = &[
     patches::FUNCTIONS,
     prints::FUNCTIONS,
     regexes::FUNCTIONS,
+    schemas::FUNCTIONS,
     semver::FUNCTIONS,
     sprintf::FUNCTIONS,
     strings::FUNCTIONS,

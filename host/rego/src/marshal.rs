@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::arguments::{object, text};
-use crate::value::Value;
+use crate::sprintf::float::as_json;
+use crate::value::{Number, Value};
 use crate::{Answer, Builtin, Context, Error};
 
 pub(crate) const FUNCTIONS: &[Builtin] =
@@ -26,7 +27,7 @@ fn marshal(context: &Context, arguments: &[Value]) -> Answer {
         .iter()
         .any(|key| object(&arguments[1], 2).is_ok_and(|all| all.contains_key(&(*key).into())));
     let lines = pretty.unwrap_or(implied).then_some((prefix, indent));
-    let mut writer = Writer { context, lines, depth: 0, out: String::new() };
+    let mut writer = Writer { context, lines, doubles: false, depth: 0, out: String::new() };
     if lines.is_some() {
         writer.push(prefix)?;
     }
@@ -36,7 +37,16 @@ fn marshal(context: &Context, arguments: &[Value]) -> Answer {
 
 /// A value as Go's `json.Marshal` writes it: no lines, members in order.
 pub(crate) fn compact(context: &Context, value: &Value) -> Result<String, Error> {
-    let mut writer = Writer { context, lines: None, depth: 0, out: String::new() };
+    unlined(context, value, false)
+}
+
+/// The same with all numbers as doubles, so that `1.0` and `1` are written alike.
+pub(crate) fn compact_with_doubles(context: &Context, value: &Value) -> Result<String, Error> {
+    unlined(context, value, true)
+}
+
+fn unlined(context: &Context, value: &Value, doubles: bool) -> Result<String, Error> {
+    let mut writer = Writer { context, lines: None, doubles, depth: 0, out: String::new() };
     writer.value(value)?;
     Ok(writer.out)
 }
@@ -50,6 +60,8 @@ struct Writer<'a> {
     context: &'a Context,
     /// What begins a line, and what it has for each level; none for no lines.
     lines: Option<(&'a str, &'a str)>,
+    /// Whether numbers become doubles.
+    doubles: bool,
     depth: usize,
     out: String,
 }
@@ -91,8 +103,22 @@ impl Writer<'_> {
                 }
                 self.end(members.is_empty(), "}")
             }
+            Value::Number(number) if self.doubles => self.double(number),
             _ => self.push(&value.to_string()),
         }
+    }
+
+    fn double(&mut self, number: &Number) -> Result<(), Error> {
+        self.context.work(number.as_str().len() as u64)?;
+        let amount = number.as_f64();
+        if !amount.is_finite() {
+            return Err(format!(
+                "json: cannot unmarshal number {number} into Go value of type float64",
+                number = number.as_str()
+            )
+            .into());
+        }
+        self.push(&as_json(amount))
     }
 
     fn list<'v>(&mut self, members: impl ExactSizeIterator<Item = &'v Value>) -> Result<(), Error> {

@@ -130,6 +130,11 @@ pub(crate) fn written(ns: i64, layout: &str) -> String {
     layout::write(layout, &Moment { ns, zone: Zone::Utc }.local())
 }
 
+/// Whether a text is a moment in a layout; costs time in the lengths of both.
+pub(crate) fn fits(layout: &str, text: &str) -> bool {
+    reading::read(layout, text).is_ok()
+}
+
 /// A moment and where one looks at it from.
 struct Moment {
     ns: i64,

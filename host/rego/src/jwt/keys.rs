@@ -9,9 +9,8 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::json;
 use crate::pem::{self, Block};
-use crate::{Context, Error, Value};
+use crate::{Context, Error, Value, json};
 
 /// What a byte of a certificate costs to take apart.
 const DER_WORK: u64 = 10;

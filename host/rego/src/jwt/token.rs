@@ -6,8 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
-use super::json;
-use crate::{Context, Error, Value};
+use crate::{Context, Error, Value, json};
 
 /// `header.payload.signature`, each in Base64.
 pub(super) struct Token<'a> {

@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// The pattern, compiled before or now; the work is the same.
-fn compiled(context: &Context, pattern: &str) -> Result<Regex, Error> {
+pub(crate) fn compiled(context: &Context, pattern: &str) -> Result<Regex, Error> {
     context.work(COMPILE_WORK.0.saturating_add(COMPILE_WORK.1.saturating_mul(pattern.len() as u64)))?;
     COMPILED.with_borrow_mut(|kept| {
         if let Some(place) = kept.iter().position(|(known, _)| known == pattern) {
@@ -58,7 +58,7 @@ fn compile(pattern: &str) -> Result<Regex, Error> {
 }
 
 /// What it costs to look through a text, beside what is found.
-fn scan(context: &Context, pattern: &str, text: &str) -> Result<(), Error> {
+pub(crate) fn scan(context: &Context, pattern: &str, text: &str) -> Result<(), Error> {
     context.work((text.len() as u64).saturating_mul(1 + pattern.len() as u64 / 16))
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn single(amount: f32) -> String {
     signed(amount.into(), general_of(&digits, None, 'e'))
 }
 
+/// The same for digits that are known, without zeros before and behind them, and where among them the point is.
+pub(crate) fn known(digits: &str, point: i64) -> String {
+    general_of(&Digits { digits: digits.to_owned(), point }, None, 'e')
+}
+
 /// As Go's `encoding/json` writes a number; what is infinite or none becomes a word that is no number of JSON.
 pub(crate) fn as_json(amount: f64) -> String {
     if amount == 0.0 || !amount.is_finite() || (1e-6..1e21).contains(&amount.abs()) {
