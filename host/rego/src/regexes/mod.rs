@@ -1,6 +1,7 @@
 //! `regex.*`: patterns of Go's, matched in linear time.
 
 mod globs;
+mod states;
 mod syntax;
 
 use std::cell::RefCell;
@@ -35,6 +36,7 @@ thread_local! {
 /// The pattern, compiled before or now; the work is the same.
 pub(crate) fn compiled(context: &Context, pattern: &str) -> Result<Regex, Error> {
     context.work(COMPILE_WORK.0.saturating_add(COMPILE_WORK.1.saturating_mul(pattern.len() as u64)))?;
+    context.work(states::work(pattern))?;
     COMPILED.with_borrow_mut(|kept| {
         if let Some(place) = kept.iter().position(|(known, _)| known == pattern) {
             return Ok(kept[place].1.clone());

@@ -73,7 +73,7 @@ impl Problem<'_> {
     /// How it is told of a place.
     pub(super) fn at(&self, context: &Context, path: &Path) -> Result<Failure, Error> {
         let field = path.written(context)?;
-        context.work(64 + field.len() as u64 + self.length())?;
+        context.work(128 + field.len() as u64 + self.length())?;
         let description = self.described(&field);
         Ok(Failure { kind: self.kind(), field, description })
     }

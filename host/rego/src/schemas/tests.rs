@@ -168,6 +168,11 @@ fn wrong_schemas_are_told_as_opa_tells_them() {
         (r#"{"title":1}"#, "Invalid type. Expected: string, given: title"),
         (r#"{"$schema":1}"#, "$schema must be of type string"),
         (r#"{"$id":"%zz"}"#, r#"parse "%zz": invalid URL escape "%zz""#),
+        (
+            r#"{"type":"unknown_type"}"#,
+            "has a primitive type that is NOT VALID -- given: /unknown_type/ Expected valid values are:\
+             [array boolean integer number null object string]",
+        ),
         (r#"{"type":["null","null"]}"#, "null type is duplicated"),
         (r#"{"type":1}"#, "Invalid type. Expected: type, given: string/Array Of Strings"),
         (r#"{"properties":[]}"#, "Properties must be of type object"),

@@ -21,7 +21,7 @@ const DEEPEST: usize = 1_050;
 type Checked<T = ()> = Result<T, Box<Error>>;
 
 /// What looking at a schema costs.
-const SCHEMA_WORK: u64 = 16;
+const SCHEMA_WORK: u64 = 32;
 
 /// What is wrong with a document, in order.
 pub(super) fn check(context: &Context, compiled: &Compiled, document: &Value) -> Result<Vec<Failure>, Error> {
