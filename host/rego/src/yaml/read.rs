@@ -20,7 +20,7 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
     // The scanner looks at each character several times.
     context.work(8 * text.len() as u64)?;
     let mut builder = Builder { context, anchors: BTreeMap::new(), open: Vec::new(), root: None };
-    let mut documents = 0;
+    let (mut documents, mut may_begin) = (0, true);
     for event in Parser::new_from_str(text) {
         context.work(EVENT)?;
         let (event, span) = event.map_err(|error| format!("yaml: {error}"))?;
@@ -29,7 +29,12 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
             Error::Exhausted => error,
         };
         match event {
+            // What goes on after a document without a sign is a mistake in it, such as a line that is indented less.
+            Event::DocumentStart(explicit) if !explicit && !may_begin => {
+                return Err(wrong("expected `---` before another document".into()));
+            }
             Event::DocumentStart(_) => documents += 1,
+            Event::DocumentEnd => may_begin = span.len() > 0,
             event if documents == 1 => builder.take(event).map_err(wrong)?,
             _ => {}
         }

@@ -39,6 +39,8 @@ fn words_mean_what_opa_takes_them_for() {
         ),
         ("yaml.unmarshal", r#"["<<: [{a: 1}, {a: 2, b: 2}]\n<<: {b: 3, c: 3}"]"#, Some(r#"{"a":1,"b":2,"c":3}"#)),
         ("yaml.unmarshal", r#"["a: 1\na: 2\n---\nb: 1"]"#, Some(r#"{"a":2}"#)),
+        ("yaml.unmarshal", r#"["a: 1\n...\nb: 1"]"#, Some(r#"{"a":1}"#)),
+        ("yaml.unmarshal", r#"["  a:\nb: 1"]"#, None),
         ("yaml.unmarshal", r#"[""]"#, Some("null")),
         ("yaml.unmarshal", r#"["a: [1"]"#, None),
         ("yaml.unmarshal", r#"["a: 1\n---\nb: ["]"#, None),
