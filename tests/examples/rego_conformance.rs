@@ -32,10 +32,23 @@ const PACKAGE: &str = "weir_conformance";
 /// As many bytes as a host keeps of what was measured, without the last, which may be cut within a letter.
 const COMPARED: usize = 1_000;
 
+/// Cases that OPA's own runner of Wasm leaves out, for numbers beyond 64 bits and keys that are numbers: `exceptions.yaml` beside it.
+const LEFT_OUT: [&str; 9] = [
+    "data/toplevel integer",
+    "data/nested integer",
+    "strings/format_int: bignum exact (>64-bit integer, all bases + negative)",
+    "arithmetic/bignum exact (>64-bit integers through plus, minus, multiply)",
+    "aggregates/bignum exact (>64-bit integers through sum and product)",
+    "arithmetic/bignum modulo (divisor a nonzero multiple of 2^64)",
+    "aggregates/sum integer fast-path overflow (elements fit int64, sum does not)",
+    "jsonbuiltins/unmarshal number beyond the supported exponent is undefined",
+    "jsonbuiltins/unmarshal number with too big an exponent is undefined",
+];
+
 /// What became of a case.
 enum Outcome {
     Passed,
-    /// A function that this host does not have, by its name and why.
+    /// What it needs and is not there: mostly a function that this host does not have, by its name and why.
     Missing(String),
     Differs(String),
 }
@@ -65,7 +78,7 @@ fn main() -> ExitCode {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = outcome(case, &arguments.opa);
+                    let outcome = excepted(case, outcome(case, &arguments.opa));
                     outcomes.lock().expect("nobody panics with it").push((case, outcome));
                 }
             });
@@ -150,6 +163,14 @@ fn outcome(case: &Case, opa: &Path) -> Outcome {
     let bundle = match bundle(case, opa) {
         Ok(bundle) => bundle,
         Err(_) if wants_error => return Outcome::Passed,
+        Err(why) if why.contains("data.weir_conformance.main is recursive") => {
+            return Outcome::Missing(
+                "asks for all of `data`, of which the question itself is a part here".to_owned(),
+            );
+        }
+        Err(why) if why.contains("undefined function test.sleep") => {
+            return Outcome::Missing("`test.sleep` (of OPA's own tests)".to_owned());
+        }
         Err(why) => return Outcome::Differs(format!("opa build refuses it: {why}")),
     };
     let source = Source::memory(SET, [("case.tar.gz", bundle)]);
@@ -184,6 +205,17 @@ fn outcome(case: &Case, opa: &Path) -> Outcome {
         Err(failure) => return Outcome::Differs(format!("{failure}")),
     };
     compared(case, found.as_deref().unwrap_or("[]"), wants_error, is_strict)
+}
+
+/// The same, where OPA's own runner of Wasm does not leave the case out.
+fn excepted(case: &Case, outcome: Outcome) -> Outcome {
+    let note = case.fields["note"].as_str().unwrap_or_default();
+    match outcome {
+        Outcome::Differs(_) if LEFT_OUT.contains(&note) => {
+            Outcome::Missing("left out by OPA's own runner of Wasm, too".to_owned())
+        }
+        outcome => outcome,
+    }
 }
 
 fn compared(case: &Case, found: &str, wants_error: bool, is_strict: bool) -> Outcome {

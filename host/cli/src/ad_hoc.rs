@@ -166,7 +166,14 @@ fn grants(inspection: &Inspection) -> BTreeSet<String> {
         name if name.starts_with("weir:policy/state@") => Some("state".to_owned()),
         _ => None,
     });
-    asked.chain(imported).collect()
+    let builtins = inspection.rego.iter().flat_map(|rego| rego.builtins.iter());
+    let by_name = builtins.filter_map(|name| match name.as_str() {
+        "internal.print" => Some("log".to_owned()),
+        "rand.intn" => Some("rand".to_owned()),
+        "uuid.rfc4122" => Some("uuid".to_owned()),
+        _ => None,
+    });
+    asked.chain(imported).chain(by_name).collect()
 }
 
 /// The manifest's name, or the file's, in the letters a policy's name may have.

@@ -13,6 +13,8 @@ pub(crate) const FUNCTIONS: &[Builtin] = &[
 
 /// Longest path through a graph, which is followed on the stack.
 const LONGEST_PATH: usize = 1000;
+/// What a node of a path that was found costs: it is copied, and compared with those of other paths.
+const PATH_WORK: u64 = 400;
 
 fn subset(context: &Context, arguments: &[Value]) -> Answer {
     let contained = match (&arguments[0], &arguments[1]) {
@@ -126,7 +128,7 @@ impl<'a> Walk<'a> {
     }
 
     fn end(&mut self) -> Result<(), Error> {
-        self.context.work(16 * (1 + self.path.len()) as u64)?;
+        self.context.work(PATH_WORK * (1 + self.path.len()) as u64)?;
         self.found.insert(Value::Array(self.path.iter().map(|node| (*node).clone()).collect()));
         Ok(())
     }

@@ -34,6 +34,7 @@ mod value;
 mod yaml;
 
 use std::cell::{Cell, RefCell};
+use std::time::Instant;
 
 pub use value::{Number, Value};
 
@@ -45,14 +46,34 @@ pub struct Context {
     /// What `rand.intn` and `uuid.rfc4122` follow from.
     pub seed: u64,
     left: Cell<u64>,
+    /// When it has to end, whatever is left, and how much may be done before the clock is looked at again.
+    until: Option<Instant>,
+    unwatched: Cell<u64>,
+    is_late: Cell<bool>,
     printed: RefCell<Vec<String>>,
 }
+
+/// Work between two looks at the clock: about a tenth of a millisecond.
+const WATCHED_WORK: u64 = 50_000;
 
 impl Context {
     /// A context that may do so much work: a unit is about a byte that is read or written, or a step of a loop.
     #[must_use]
     pub fn new(now_ns: i64, seed: u64, work: u64) -> Context {
-        Context { now_ns, seed, left: Cell::new(work), printed: RefCell::default() }
+        let (left, unwatched) = (Cell::new(work), Cell::new(WATCHED_WORK));
+        Context { now_ns, seed, left, until: None, unwatched, is_late: Cell::new(false), printed: RefCell::default() }
+    }
+
+    /// The same, ended at this time at the latest: a function asks for more work again and again, and gets none.
+    #[must_use]
+    pub fn until(self, time: Instant) -> Context {
+        Context { until: Some(time), ..self }
+    }
+
+    /// Whether it was ended for its time.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.is_late.get()
     }
 
     /// Takes work off what is left, before it is done.
@@ -62,7 +83,24 @@ impl Context {
     pub fn work(&self, units: u64) -> Result<(), Error> {
         let left = self.left.get().checked_sub(units);
         self.left.set(left.unwrap_or(0));
-        left.map(|_| ()).ok_or(Error::Exhausted)
+        match (left, self.unwatched.get().checked_sub(units)) {
+            (None, _) => Err(Error::Exhausted),
+            (_, Some(unwatched)) => {
+                self.unwatched.set(unwatched);
+                Ok(())
+            }
+            (_, None) => self.watch(),
+        }
+    }
+
+    /// Looks at the clock.
+    #[cold]
+    fn watch(&self) -> Result<(), Error> {
+        self.unwatched.set(WATCHED_WORK);
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            self.is_late.set(true);
+        }
+        if self.is_late.get() { Err(Error::Exhausted) } else { Ok(()) }
     }
 
     /// Keeps a line that a policy prints.

@@ -34,6 +34,16 @@ pub(crate) fn bounded(cases: &[(&str, String)]) {
 }
 
 #[test]
+fn whoever_is_late_does_no_more() {
+    let all = (0..20).map(|node| node.to_string()).collect::<Vec<_>>().join(",");
+    let full = (0..20).map(|node| format!("{node}: [{all}]")).collect::<Vec<_>>().join(",");
+    let arguments = [Value::parse(&format!("{{{full}}}")).unwrap(), Value::parse("[0]").unwrap()];
+    let context = Context::new(0, 0, u64::MAX).until(std::time::Instant::now());
+    assert_eq!(find("graph.reachable_paths").unwrap().call(&context, &arguments), Err(Error::Exhausted));
+    assert!(context.is_late() && context.left() > 0);
+}
+
+#[test]
 fn functions_have_names_of_their_own_and_count_their_arguments() {
     let mut names: Vec<_> =
         super::FAMILIES.iter().flat_map(|family| family.iter()).map(|function| function.name).collect();

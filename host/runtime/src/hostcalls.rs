@@ -8,7 +8,7 @@ mod wasi;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, ResourceLimiter};
@@ -109,6 +109,8 @@ impl Log {
 pub(crate) struct HostSide {
     /// The deadline of this evaluation, for the message of the one that misses it.
     pub(crate) deadline: Duration,
+    /// When it began.
+    began: Instant,
     memory_bytes: usize,
     /// Bytes that all its memories have now.
     memory_in_use: usize,
@@ -135,6 +137,7 @@ impl HostSide {
     pub(crate) fn new(limits: &Limits, logs: bool, rego: Arc<Known>, deadline: Duration) -> HostSide {
         HostSide {
             deadline,
+            began: Instant::now(),
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             memory_in_use: 0,
             host_calls: limits.host_calls,
@@ -156,8 +159,13 @@ impl HostSide {
     }
 
     /// Begins another evaluation in the same instance, on these counters, at this moment.
-    pub(crate) fn begin(&mut self, deadline: Duration, account: Option<&Account>, moment: Moment) {
-        self.deadline = deadline;
+    pub(crate) fn begin(
+        &mut self,
+        (began, deadline): (Instant, Duration),
+        account: Option<&Account>,
+        moment: Moment,
+    ) {
+        (self.began, self.deadline) = (began, deadline);
         self.calls = 0;
         self.growth_refused = None;
         self.log = Log::default();

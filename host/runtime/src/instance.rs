@@ -240,7 +240,7 @@ impl Template {
             Err(run) => return (run, None),
         };
         // The time that starting took counts, the fuel that configuring took does not.
-        guest.store.data_mut().begin(deadline.limit, account, moment);
+        guest.store.data_mut().begin((deadline.started, deadline.limit), account, moment);
         guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
         let longest = self.limits.output_bytes;
         let said = match self.running {
@@ -284,7 +284,7 @@ impl Template {
 
     #[inline]
     fn begin(&self, guest: &mut Guest, Question { deadline, account, moment, .. }: Question<'_>) {
-        guest.store.data_mut().begin(deadline.limit, account, moment);
+        guest.store.data_mut().begin((deadline.started, deadline.limit), account, moment);
         guest.store.set_epoch_deadline(Engine::ticks(deadline.limit));
         guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use self::making::{Finished, Order};
 use self::shelf::Shelf;
@@ -35,7 +35,7 @@ use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedLimits, PlannedPolicy};
 use crate::pool::{Keeper, Pool};
 use crate::rego;
-use crate::rego::bundle::{self, Unpacked};
+use crate::rego::bundle::{self, Data, Unpacked};
 use crate::report::{LoadError, Report};
 use crate::restore::PAGE;
 use crate::select::Scope;
@@ -92,7 +92,7 @@ fn module(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Looked, Vec<Strin
         asks.then(|| wasi::adapted(wasm)).flatten()
     };
     let facts = adapted.as_ref().map_or(Ok(facts), |adapted| survey(adapted, digest, trust))?;
-    let (validated, data) = (trust == Trust::Nobody, Map::new());
+    let (validated, data) = (trust == Trust::Nobody, Data::new());
     Ok(Looked { facts, validated, wasm: adapted.map(Arc::from), module: digest, data })
 }
 
@@ -185,7 +185,7 @@ struct Looked {
     /// Digest of the module itself, which may lie in a bundle: other data need no other code.
     module: Digest,
     /// The data of its bundle.
-    data: Map<String, Value>,
+    data: Data,
 }
 
 /// What a policy is made of: equal ingredients, equal policies.
@@ -295,17 +295,22 @@ impl<'a> Workbench<'a> {
 }
 
 /// What a policy is configured by: its configuration, and for one of OPA's the data of its bundle in the same document.
-fn with_data(data: &Map<String, Value>, config: &Value) -> Result<String, String> {
-    let Some(config_members) = config.as_object().filter(|_| !data.is_empty()) else {
-        return Ok(canonical_json(config));
-    };
+fn with_data(data: &Data, config: &Value) -> Result<String, String> {
+    let config = canonical_json(config);
+    if data.is_empty() {
+        return Ok(config);
+    }
     let mut document = data.clone();
-    for (name, value) in config_members {
-        if document.insert(name.clone(), value.clone()).is_some() {
-            return Err(format!("`{name}` of its configuration is in the data of its bundle already"));
+    if let weir_rego::Value::Object(members) = bundle::json(config.as_bytes())? {
+        for (name, value) in members {
+            if document.contains_key(&name) {
+                let name = name.as_str().unwrap_or_default();
+                return Err(format!("`{name}` of its configuration is in the data of its bundle already"));
+            }
+            document.insert(name, value);
         }
     }
-    Ok(canonical_json(&Value::Object(document)))
+    Ok(weir_rego::Value::Object(document).to_string())
 }
 
 /// Digest of all that a policy is configured by.

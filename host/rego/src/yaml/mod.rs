@@ -37,7 +37,7 @@ fn is_valid(context: &Context, arguments: &[Value]) -> Answer {
 /// Reads the first document of a text, with as much work as a file of the largest size takes.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {
     /// Names may stand for what they name again and again: so much larger than its text may a document become.
-    const FACTOR: u64 = 64;
+    const FACTOR: u64 = 1_000;
     let context = Context::new(0, 0, FACTOR * (text.len() as u64 + 1_024));
     read::document(&context, text).map_err(|error| match error {
         Error::Undefined(why) => why,

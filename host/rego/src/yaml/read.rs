@@ -13,7 +13,9 @@ use crate::{Answer, Context, Error};
 /// Deeper than this no value of Rego can be.
 const DEEPEST: usize = 512;
 /// What an event costs, beside the bytes it is made of.
-const EVENT: u64 = 16;
+const EVENT: u64 = 64;
+/// What a byte costs of a value that is copied because it has another name.
+const COPY: u64 = 16;
 
 /// The first document of a text, null where there is none; the others only have to be documents.
 pub(super) fn document(context: &Context, text: &str) -> Answer {
@@ -83,7 +85,7 @@ impl Builder<'_> {
             }
             Event::Alias(anchor) => {
                 let value = self.anchors.get(&anchor).ok_or("an alias stands for what contains it")?;
-                self.context.work(weight(value))?;
+                self.context.work(COPY * weight(value))?;
                 self.put(Node::Value(value.clone()))
             }
             Event::SequenceStart(anchor, _) => self.begin(anchor, Open::List(Vec::new())),
@@ -115,7 +117,7 @@ impl Builder<'_> {
             }
         };
         if anchor > 0 {
-            self.context.work(weight(&value))?;
+            self.context.work(COPY * weight(&value))?;
             self.anchors.insert(anchor, value.clone());
         }
         self.put(Node::Value(value))

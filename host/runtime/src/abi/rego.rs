@@ -86,6 +86,9 @@ fn of_object(fields: &Map<String, Value>) -> Result<Value, String> {
     }
     let effect = match (fields.get("effect"), fields.get("allow")) {
         _ if refuses => "deny".into(),
+        (Some(effect), Some(Value::Bool(allowed))) if (effect == "allow") != *allowed => {
+            return Err(format!("its `effect` is {effect}, and its `allow` is {allowed}"));
+        }
         (Some(effect), _) => effect.clone(),
         (None, Some(Value::Bool(true))) => "allow".into(),
         (None, Some(Value::Bool(false))) => "deny".into(),
@@ -164,12 +167,17 @@ mod tests {
             (r#"{"violation":[{"msg":"m","details":{"n":1}}]}"#, "deny", 1),
             (r#"{"violations":[]}"#, "allow", 0),
             (r#"{"effect":"review","findings":[]}"#, "review", 0),
+            (r#"{"effect":"review","allow":false}"#, "review", 0),
+            (r#"{"effect":"allow","allow":true}"#, "allow", 0),
+            (r#"{"effect":"allow","allow":false,"deny":["no"]}"#, "deny", 1),
         ] {
             let verdict = said(document).unwrap();
             let count = verdict["findings"].as_array().map_or(0, Vec::len);
             assert_eq!((verdict["effect"].as_str(), count), (Some(effect), findings), "{document}");
         }
         assert_eq!(said(r#"{"b","a"}"#).unwrap()["findings"][0]["message"], "a");
+        let contradiction = said(r#"{"effect":"allow","allow":false}"#).unwrap_err();
+        assert!(contradiction.contains(r#"its `effect` is "allow", and its `allow` is false"#), "{contradiction}");
     }
 
     #[test]

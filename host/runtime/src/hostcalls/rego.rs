@@ -22,7 +22,11 @@ const STEP: usize = 8;
 pub(super) fn link(linker: &mut Linker<HostSide>) -> wasmtime::Result<()> {
     linker.func_wrap(MODULE, "opa_abort", |mut caller: Caller<'_, HostSide>, text: i32| {
         let said = String::from_utf8_lossy(text_at(&mut caller, text, LONGEST)?).into_owned();
-        Err::<(), _>(wasmtime::Error::new(Failure::new(FailureKind::GuestError, said)))
+        let failure = match &caller.data().growth_refused {
+            Some(limit) => Failure::new(FailureKind::Memory, format!("{limit}, then {said}")),
+            None => Failure::new(FailureKind::GuestError, said),
+        };
+        Err::<(), _>(wasmtime::Error::new(failure))
     })?;
     linker.func_wrap(MODULE, "opa_println", |mut caller: Caller<'_, HostSide>, text: i32| {
         let said = text_at(&mut caller, text, LONGEST)?.to_vec();
@@ -63,12 +67,16 @@ fn call(mut caller: Caller<'_, HostSide>, id: i32, arguments: [i32; MOST_ARGUMEN
     admit(&mut caller, bytes)?;
     let fuel = caller.get_fuel()?;
     let world = &caller.data().world;
-    let context = Context::new(world.nanos(), world.seed(), fuel);
+    let until = caller.data().began + caller.data().deadline;
+    let context = Context::new(world.nanos(), world.seed(), fuel).until(until);
     let answer = called(builtin, &context, &values)?;
     caller.as_context_mut().set_fuel(context.left())?;
+    let is_late = context.is_late();
     context.printed().iter().for_each(|line| caller.data_mut().print(super::wasi::STDOUT, line.as_bytes()));
     match answer {
         Ok(value) => give(caller, &value),
+        // Nothing interrupts a function as the clock does a guest, so it looks at the clock itself.
+        Err(Error::Exhausted) if is_late => Err(Trap::Interrupt.into()),
         Err(Error::Exhausted) => Err(Trap::OutOfFuel.into()),
         // As with OPA: where a function has no value, the expression is undefined. Why is for whoever looks for it.
         Err(Error::Undefined(why)) => {

@@ -2,12 +2,15 @@
 
 mod manifest;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use flate2::read::GzDecoder;
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
 use tar::{Archive, EntryType, Header};
+
+use weir_rego::Value;
 
 use self::manifest::Manifest;
 
@@ -20,12 +23,15 @@ pub(crate) const MODULE: &str = "policy.wasm";
 const MANIFEST: &str = ".manifest";
 const DATA: [&str; 3] = ["data.json", "data.yaml", "data.yml"];
 
+/// Documents by name, with numbers as they are written: rounded, two that differ could be one.
+pub(crate) type Data = BTreeMap<Value, Value>;
+
 /// What a bundle holds for a host.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unpacked {
     pub(crate) wasm: Vec<u8>,
     /// The documents of its files `data.json` and `data.yaml`, each under the folders it lies in.
-    pub(crate) data: Map<String, Value>,
+    pub(crate) data: Data,
 }
 
 /// Whether bytes are an archive, as bundles are: gzipped, or as it is.
@@ -90,13 +96,12 @@ pub(crate) fn unpacked(bytes: &[u8]) -> Result<Unpacked, String> {
 #[derive(Default)]
 struct Parts {
     wasm: Option<Vec<u8>>,
-    data: Map<String, Value>,
+    data: Data,
     manifest: Manifest,
 }
 
 impl Parts {
     fn take(&mut self, name: &str, folders: &[String], content: Vec<u8>) -> Result<(), String> {
-        let json = |content: &[u8]| serde_json::from_slice(content).map_err(|error| error.to_string());
         match name {
             // Only that of the whole bundle counts, as with OPA.
             MANIFEST if folders.is_empty() => {
@@ -106,7 +111,7 @@ impl Parts {
             "data.json" => put(&mut self.data, folders, json(&content)?)?,
             _ if DATA.contains(&name) => {
                 let text = std::str::from_utf8(&content).map_err(|error| error.to_string())?;
-                put(&mut self.data, folders, weir_rego::Value::from_yaml(text)?.to_json())?;
+                put(&mut self.data, folders, Value::from_yaml(text)?)?;
             }
             _ if name == MODULE && folders.is_empty() && self.wasm.is_none() => self.wasm = Some(content),
             _ => return Err(format!("a bundle has one module, `{MODULE}`")),
@@ -126,20 +131,26 @@ fn names(path: &Path) -> Result<Vec<String>, String> {
     path.components().filter_map(name).collect()
 }
 
+/// A document of JSON: its notation is Rego's as well, which knows more.
+pub(crate) fn json(content: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice::<IgnoredAny>(content).map_err(|error| error.to_string())?;
+    Value::parse(std::str::from_utf8(content).map_err(|error| error.to_string())?)
+}
+
 /// Puts a document under folders; what is there already is kept, and must not be said twice.
-fn put(data: &mut Map<String, Value>, folders: &[String], document: Value) -> Result<(), String> {
+fn put(data: &mut Data, folders: &[String], document: Value) -> Result<(), String> {
     let Some((first, rest)) = folders.split_first() else {
         let Value::Object(members) = document else { return Err("data is an object".to_owned()) };
         for (name, value) in members {
             match (data.get_mut(&name), value) {
                 (None, value) => _ = data.insert(name, value),
-                (Some(Value::Object(there)), Value::Object(more)) => put(there, &[], Value::Object(more))?,
-                _ => return Err(format!("`{name}` is in the data twice")),
+                (Some(Value::Object(there)), more @ Value::Object(_)) => put(there, &[], more)?,
+                _ => return Err(format!("`{}` is in the data twice", name.as_str().unwrap_or_default())),
             }
         }
         return Ok(());
     };
-    match data.entry(first.clone()).or_insert_with(|| Map::new().into()) {
+    match data.entry(first.as_str().into()).or_insert_with(|| Value::Object(Data::new())) {
         Value::Object(inner) => put(inner, rest, document),
         _ => Err(format!("`{first}` is in the data twice")),
     }
@@ -165,7 +176,7 @@ mod tests {
     #[test]
     fn a_bundle_is_its_module_and_its_data() {
         let files: [(&str, &[u8]); 6] = [
-            ("/data.json", br#"{"a":{"b":1}}"#),
+            ("/data.json", br#"{"a":{"b":12345678901234567890123.10}}"#),
             ("/a/data.json", br#"{"c":2}"#),
             ("/a/data.yaml", b"d: [yes, 2]"),
             ("/policy.wasm", b"wasm"),
@@ -174,7 +185,8 @@ mod tests {
         ];
         let bundle = unpacked(&archive(&files)).unwrap();
         assert_eq!(bundle.wasm, b"wasm");
-        assert_eq!(Value::Object(bundle.data.clone()), serde_json::json!({"a": {"b": 1, "c": 2, "d": ["yes", 2]}}));
+        let expected = r#"{"a":{"b":12345678901234567890123.10,"c":2,"d":["yes",2]}}"#;
+        assert_eq!(Value::Object(bundle.data.clone()).to_string(), expected);
         // A folder with the same files, whose paths may be long.
         let long = format!("{}/data.json", "x/".repeat(100));
         let mut files: Vec<_> = files.map(|(path, content)| (path[1..].to_owned(), content.to_vec())).into();
@@ -182,7 +194,7 @@ mod tests {
         assert!(is_one(&plain) && !is_one(b"\0asm") && plain == packed(&files).unwrap());
         assert_eq!(unpacked(&plain).unwrap(), bundle);
         files.push((long, b"{}".to_vec()));
-        assert!(unpacked(&packed(&files).unwrap()).unwrap().data.contains_key("x"));
+        assert!(unpacked(&packed(&files).unwrap()).unwrap().data.contains_key(&"x".into()));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The rules are those of OPA: "Bundle File Format" in its documentation. Other members are of no use to a host of one bundle.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use weir_rego::Value;
+
+use super::Data;
 
 /// What of a manifest has to fit the bundle.
 #[derive(Debug, Default, Deserialize)]
@@ -21,7 +23,7 @@ struct Module {
 
 impl Manifest {
     /// Checks that data and entry points lie beneath the roots.
-    pub(super) fn check(&self, data: &Map<String, Value>) -> Result<(), String> {
+    pub(super) fn check(&self, data: &Data) -> Result<(), String> {
         let Some(roots) = &self.roots else { return Ok(()) };
         let roots: Vec<Vec<&str>> = roots.iter().map(|root| parts(root)).collect();
         for (place, root) in roots.iter().enumerate() {
@@ -46,12 +48,12 @@ fn parts(path: &str) -> Vec<&str> {
 }
 
 /// Checks the members at `path`, which is on the way to a root.
-fn beneath<'a>(roots: &[Vec<&str>], path: &mut Vec<&'a str>, members: &'a Map<String, Value>) -> Result<(), String> {
+fn beneath<'a>(roots: &[Vec<&str>], path: &mut Vec<&'a str>, members: &'a Data) -> Result<(), String> {
     if roots.iter().any(|root| path.starts_with(root)) {
         return Ok(());
     }
     for (name, value) in members {
-        path.push(name);
+        path.push(name.as_str().unwrap_or_default());
         let inside = roots.iter().any(|root| path.starts_with(root));
         match value {
             _ if inside => {}
@@ -71,7 +73,8 @@ mod tests {
 
     fn checked(manifest: &str, data: &str) -> Result<(), String> {
         let manifest: Manifest = serde_json::from_str(manifest).unwrap();
-        manifest.check(&serde_json::from_str(data).unwrap())
+        let Ok(Value::Object(data)) = Value::parse(data) else { panic!("{data} is an object") };
+        manifest.check(&data)
     }
 
     #[test]
