@@ -36,7 +36,7 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
                 return Err(wrong("expected `---` before another document".into()));
             }
             Event::DocumentStart(_) => documents += 1,
-            Event::DocumentEnd => may_begin = span.len() > 0,
+            Event::DocumentEnd => may_begin = !span.is_empty(),
             event if documents == 1 => builder.take(event).map_err(wrong)?,
             _ => {}
         }
