@@ -166,14 +166,8 @@ fn grants(inspection: &Inspection) -> BTreeSet<String> {
         name if name.starts_with("weir:policy/state@") => Some("state".to_owned()),
         _ => None,
     });
-    let builtins = inspection.rego.iter().flat_map(|rego| rego.builtins.iter());
-    let by_name = builtins.filter_map(|name| match name.as_str() {
-        "internal.print" => Some("log".to_owned()),
-        "rand.intn" => Some("rand".to_owned()),
-        "uuid.rfc4122" => Some("uuid".to_owned()),
-        _ => None,
-    });
-    asked.chain(imported).chain(by_name).collect()
+    let called = inspection.rego.iter().flat_map(|rego| rego.grants()).map(str::to_owned);
+    asked.chain(imported).chain(called).collect()
 }
 
 /// The manifest's name, or the file's, in the letters a policy's name may have.

@@ -96,11 +96,11 @@ impl Context {
     /// Looks at the clock.
     #[cold]
     fn watch(&self) -> Result<(), Error> {
-        self.unwatched.set(WATCHED_WORK);
-        if self.until.is_some_and(|until| Instant::now() >= until) {
-            self.is_late.set(true);
-        }
-        if self.is_late.get() { Err(Error::Exhausted) } else { Ok(()) }
+        let is_late = self.until.is_some_and(|until| Instant::now() >= until);
+        // Whoever is late and asks again gets here again.
+        self.unwatched.set(if is_late { 0 } else { WATCHED_WORK });
+        self.is_late.set(is_late);
+        if is_late { Err(Error::Exhausted) } else { Ok(()) }
     }
 
     /// Keeps a line that a policy prints.

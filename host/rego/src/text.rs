@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::value::{Number, Value};
 
 /// Deepest nesting that is read: beyond it a stack could end.
-const DEEPEST: usize = 512;
+pub(crate) const DEEPEST: usize = 512;
 const EMPTY_SET: &str = "set()";
 
 pub(crate) fn parse(text: &str) -> Result<Value, String> {

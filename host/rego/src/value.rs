@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
+use serde::de::IgnoredAny;
+
 use crate::arguments::to_big;
 use crate::{text, yaml};
 
@@ -33,6 +35,16 @@ impl Value {
     /// What is wrong and at which byte.
     pub fn parse(text: &str) -> Result<Value, String> {
         text::parse(text)
+    }
+
+    /// Reads a text of JSON, with numbers as they are written; of members with the same name the last one counts.
+    ///
+    /// # Errors
+    /// What is wrong and where.
+    pub fn from_json(text: &str) -> Result<Value, String> {
+        // The notation of Rego is wider.
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
+        Value::parse(text)
     }
 
     /// Reads the first document of a text of YAML, as OPA reads a `data.yaml`.

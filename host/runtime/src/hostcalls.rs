@@ -111,6 +111,8 @@ pub(crate) struct HostSide {
     pub(crate) deadline: Duration,
     /// When it began.
     began: Instant,
+    /// The fuel it was given, for the message of the one that takes more.
+    pub(crate) fuel: u64,
     memory_bytes: usize,
     /// Bytes that all its memories have now.
     memory_in_use: usize,
@@ -138,6 +140,7 @@ impl HostSide {
         HostSide {
             deadline,
             began: Instant::now(),
+            fuel: 0,
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             memory_in_use: 0,
             host_calls: limits.host_calls,

@@ -241,7 +241,7 @@ impl Template {
         };
         // The time that starting took counts, the fuel that configuring took does not.
         guest.store.data_mut().begin((deadline.started, deadline.limit), account, moment);
-        guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
+        give_fuel(&mut guest.store, self.limits.fuel);
         let longest = self.limits.output_bytes;
         let said = match self.running {
             Running::Inline => guest.judge(given, longest, |_| true),
@@ -286,7 +286,7 @@ impl Template {
     fn begin(&self, guest: &mut Guest, Question { deadline, account, moment, .. }: Question<'_>) {
         guest.store.data_mut().begin((deadline.started, deadline.limit), account, moment);
         guest.store.set_epoch_deadline(Engine::ticks(deadline.limit));
-        guest.store.set_fuel(self.limits.fuel).expect("the engine meters fuel");
+        give_fuel(&mut guest.store, self.limits.fuel);
     }
 
     #[inline]
@@ -317,17 +317,6 @@ impl Template {
     /// A new instance, configured and ready for its first request. It takes a slot of the engine's pool, which the caller
     /// has to have.
     pub(crate) async fn start(&self, deadline: Deadline) -> Result<Guest, Run> {
-        let started = self.configured(deadline).await;
-        started.map_err(|run| match run.answer {
-            Err(failure) if failure.kind == FailureKind::Fuel => {
-                let failure = Failure::new(FailureKind::Fuel, format!("limit {}", self.start_fuel));
-                Run { answer: Err(failure), fuel: self.start_fuel, ..run }
-            }
-            _ => run,
-        })
-    }
-
-    async fn configured(&self, deadline: Deadline) -> Result<Guest, Run> {
         let Some(left) = deadline.left() else {
             return Err(Run::without_guest(missed(deadline.limit), 0, Log::default()));
         };
@@ -337,7 +326,7 @@ impl Template {
             Err((mut store, error)) => {
                 let log = std::mem::take(&mut store.data_mut().log);
                 let failure = self.failure(&error, store.data());
-                return Err(Run::without_guest(failure, self.spent(&store), log));
+                return Err(Run::without_guest(failure, spent(&store), log));
             }
         };
         if let Some(config) = &self.config
@@ -379,7 +368,7 @@ impl Template {
         let answer = answer.map_err(|error| self.failure(&error, guest.store.data()));
         // What is left after an exhausted budget is whatever the last basic block could not pay.
         let exhausted = matches!(&answer, Err(failure) if failure.kind == FailureKind::Fuel);
-        let fuel = if exhausted { self.limits.fuel } else { self.spent(&guest.store) };
+        let fuel = if exhausted { guest.store.data().fuel } else { spent(&guest.store) };
         let host = guest.store.data_mut();
         let (log, taken) = (std::mem::take(&mut host.log), std::mem::take(&mut host.taken));
         Run { answer, fuel, memory_bytes: guest.memory_bytes(), log, taken }
@@ -391,16 +380,12 @@ impl Template {
             HostSide::new(&self.limits, self.logs, Arc::clone(&self.rego), deadline),
         );
         store.limiter(|host| host);
-        store.set_fuel(self.start_fuel).expect("the engine meters fuel");
+        give_fuel(&mut store, self.start_fuel);
         store.set_epoch_deadline(Engine::ticks(left));
         if self.running == Running::Fiber {
             store.fuel_async_yield_interval(Some(Running::YIELD_FUEL)).expect("the engine meters fuel");
         }
         store
-    }
-
-    fn spent(&self, store: &Store<HostSide>) -> u64 {
-        self.limits.fuel.saturating_sub(store.get_fuel().expect("the engine meters fuel"))
     }
 
     /// The typed reason behind an error of wasmtime or of ours.
@@ -409,7 +394,7 @@ impl Template {
             return failure.clone();
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => Failure::new(FailureKind::Fuel, format!("limit {}", self.limits.fuel)),
+            Some(Trap::OutOfFuel) => Failure::new(FailureKind::Fuel, format!("limit {}", host.fuel)),
             Some(Trap::Interrupt) => missed(host.deadline),
             Some(trap) if let Some(limit) = &host.growth_refused => {
                 Failure::new(FailureKind::Memory, format!("{limit}, then {}", trapped(*trap, error)))
@@ -422,6 +407,18 @@ impl Template {
             None => Failure::new(FailureKind::Unavailable, format!("{error:#}")),
         }
     }
+}
+
+/// Fuel for what it does from now on.
+#[inline]
+fn give_fuel(store: &mut Store<HostSide>, fuel: u64) {
+    store.data_mut().fuel = fuel;
+    store.set_fuel(fuel).expect("the engine meters fuel");
+}
+
+/// What it has taken of that.
+fn spent(store: &Store<HostSide>) -> u64 {
+    store.data().fuel.saturating_sub(store.get_fuel().expect("the engine meters fuel"))
 }
 
 /// Where a store faulted, which only the text of the error says; none where it says nothing.

@@ -301,7 +301,7 @@ fn with_data(data: &Data, config: &Value) -> Result<String, String> {
         return Ok(config);
     }
     let mut document = data.clone();
-    if let weir_rego::Value::Object(members) = bundle::json(config.as_bytes())? {
+    if let weir_rego::Value::Object(members) = weir_rego::Value::from_json(&config)? {
         for (name, value) in members {
             if document.contains_key(&name) {
                 let name = name.as_str().unwrap_or_default();

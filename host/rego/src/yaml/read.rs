@@ -1,17 +1,15 @@
 //! From a text to a value, event by event.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, Tag};
 
 use super::scalar::{Scalar, resolved};
 use crate::arguments::weight;
+use crate::text::DEEPEST;
 use crate::value::Value;
-use crate::{Answer, Context, Error};
+use crate::{Answer, Context, Error, json};
 
-/// Deeper than this no value of Rego can be.
-const DEEPEST: usize = 512;
 /// What an event costs, beside the bytes it is made of.
 const EVENT: u64 = 64;
 /// What a byte costs of a value that is copied because it has another name.
@@ -110,7 +108,7 @@ impl Builder<'_> {
         let value = match open {
             Open::List(members) => Value::Array(members),
             Open::Mapping { mut members, merged, .. } => {
-                for (name, value) in merged.into_iter().flat_map(parts) {
+                for (name, value) in merged.into_iter().filter_map(json::into_object).flatten() {
                     members.entry(name).or_insert(value);
                 }
                 Value::Object(members)
@@ -163,15 +161,8 @@ impl Node {
     }
 }
 
-fn parts(value: Value) -> BTreeMap<Value, Value> {
-    match value {
-        Value::Object(members) => members,
-        _ => BTreeMap::new(),
-    }
-}
-
 /// A tag in its short form, such as `!!str`.
 fn name(tag: &Tag) -> String {
-    let whole = Cow::from(format!("{}{}", tag.handle, tag.suffix));
-    whole.strip_prefix("tag:yaml.org,2002:").map_or_else(|| whole.to_string(), |name| format!("!!{name}"))
+    let whole = format!("{}{}", tag.handle, tag.suffix);
+    whole.strip_prefix("tag:yaml.org,2002:").map(|name| format!("!!{name}")).unwrap_or(whole)
 }

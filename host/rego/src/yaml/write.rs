@@ -301,7 +301,7 @@ fn natural(one: &str, another: &str) -> Ordering {
         return one.len().cmp(&another.len());
     };
     let (first, second) = (one[place], another[place]);
-    let after_digit = place > 0 && is_digit(one[place - 1]);
+    let after_digit = place > 0 && one[place - 1].is_ascii_digit();
     let less = match (first.is_alphabetic(), second.is_alphabetic()) {
         (true, true) => first < second,
         (true, false) => after_digit,
@@ -309,11 +309,10 @@ fn natural(one: &str, another: &str) -> Ordering {
         (false, false) => {
             // Zeros count where a number goes on.
             let zero = first == '0' || second == '0';
-            let before = one[..place].iter().rev().take_while(|letter| is_digit(**letter));
+            let before = one[..place].iter().rev().take_while(|letter| letter.is_ascii_digit());
             let base = i64::from(zero && before.into_iter().any(|digit| *digit != '0'));
             let amount = |letters: &[char]| {
-                let digits: Vec<char> =
-                    letters[place..].iter().copied().take_while(|letter| is_digit(*letter)).collect();
+                let digits: Vec<char> = letters[place..].iter().copied().take_while(char::is_ascii_digit).collect();
                 let add =
                     |sum: i64, digit: &char| sum.wrapping_mul(10).wrapping_add(i64::from(u32::from(*digit)) - 48);
                 (digits.iter().fold(base, add), digits.len())
@@ -322,8 +321,4 @@ fn natural(one: &str, another: &str) -> Ordering {
         }
     };
     if less { Ordering::Less } else { Ordering::Greater }
-}
-
-fn is_digit(letter: char) -> bool {
-    letter.is_ascii_digit()
 }

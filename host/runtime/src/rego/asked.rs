@@ -19,6 +19,12 @@ const OUTSIDE: [(&str, &str); 3] = [
 /// Functions that draw lots, and the capability that makes them follow from the request's id.
 const DRAWN: [(&str, Grant); 2] = [("rand.intn", Grant::Rand), ("uuid.rfc4122", Grant::Uuid)];
 
+/// The capability that a function needs, or that its printing needs.
+pub(super) fn grant(name: &str) -> Option<Grant> {
+    let drawn = DRAWN.iter().find(|(drawn, _)| *drawn == name).map(|(_, grant)| *grant);
+    drawn.or_else(|| (name == "internal.print").then_some(Grant::Log))
+}
+
 /// The number of the entry point that is meant, of those a module has.
 ///
 /// # Errors

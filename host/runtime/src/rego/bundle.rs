@@ -7,9 +7,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use flate2::read::GzDecoder;
-use serde::de::IgnoredAny;
 use tar::{Archive, EntryType, Header};
-
 use weir_rego::Value;
 
 use self::manifest::Manifest;
@@ -108,10 +106,10 @@ impl Parts {
                 self.manifest = serde_json::from_slice(&content).map_err(|error| error.to_string())?;
             }
             MANIFEST => {}
-            "data.json" => put(&mut self.data, folders, json(&content)?)?,
             _ if DATA.contains(&name) => {
                 let text = std::str::from_utf8(&content).map_err(|error| error.to_string())?;
-                put(&mut self.data, folders, Value::from_yaml(text)?)?;
+                let read = if name == DATA[0] { Value::from_json } else { Value::from_yaml };
+                put(&mut self.data, folders, read(text)?)?;
             }
             _ if name == MODULE && folders.is_empty() && self.wasm.is_none() => self.wasm = Some(content),
             _ => return Err(format!("a bundle has one module, `{MODULE}`")),
@@ -129,12 +127,6 @@ fn names(path: &Path) -> Result<Vec<String>, String> {
         _ => Some(Err(refused())),
     };
     path.components().filter_map(name).collect()
-}
-
-/// A document of JSON: its notation is Rego's as well, which knows more.
-pub(crate) fn json(content: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice::<IgnoredAny>(content).map_err(|error| error.to_string())?;
-    Value::parse(std::str::from_utf8(content).map_err(|error| error.to_string())?)
 }
 
 /// Puts a document under folders; what is there already is kept, and must not be said twice.

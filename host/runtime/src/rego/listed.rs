@@ -3,6 +3,7 @@
 //! `entrypoints` and `builtins` put together an object, pair by pair: the address of a name, then its number. A module that was
 //! made otherwise is told nothing of here; what it tells while a set is loaded is what counts.
 
+use super::asked;
 use serde::Serialize;
 use wasmparser::{DataKind, ExternalKind, FunctionBody, Operator, Parser, Payload};
 
@@ -13,6 +14,13 @@ pub struct RegoModule {
     pub entry_points: Vec<String>,
     /// What it asks of its host.
     pub builtins: Vec<String>,
+}
+
+impl RegoModule {
+    /// The capabilities that its functions need, as a set names them.
+    pub fn grants(&self) -> impl Iterator<Item = &'static str> {
+        self.builtins.iter().filter_map(|name| asked::grant(name)).map(|grant| grant.as_str())
+    }
 }
 
 /// Most names that are read.
