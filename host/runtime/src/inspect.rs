@@ -11,7 +11,7 @@ use std::hash::Hash;
 
 use serde::Serialize;
 use wasmparser::{
-    CompositeInnerType, ExternalKind, FuncType, FunctionBody, MemoryType, Parser, Payload, SubType, TypeRef,
+    Chunk, CompositeInnerType, ExternalKind, FuncType, FunctionBody, MemoryType, Parser, Payload, SubType, TypeRef,
     Validator, WasmFeatures,
 };
 
@@ -164,8 +164,8 @@ pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspec
     }
     let malformed = |error: wasmparser::BinaryReaderError| vec![format!("malformed {what}: {}", error.message())];
     let (found, manifest) = match is_component {
-        true => component::survey(wasm).map_err(malformed)?,
-        false => module(wasm).map_err(malformed)?,
+        true => component::survey(wasm, trust).map_err(malformed)?,
+        false => module(wasm, trust).map_err(malformed)?,
     };
     if !found.problems.is_empty() {
         return Err(found.problems);
@@ -178,9 +178,9 @@ pub(crate) fn survey(wasm: &[u8], digest: Digest, trust: Trust) -> Result<Inspec
 }
 
 /// What a module is made of, what keeps it from being compiled, and the bytes of its manifest.
-fn module(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
+fn module(wasm: &[u8], trust: Trust) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
     let mut survey = Survey::default();
-    survey.walk(wasm)?;
+    survey.walk(wasm, trust)?;
     let imports = survey.imports.iter().map(|(name, ty)| Item { name: name.clone(), of: survey.imported(ty) });
     let exports = survey.exports.iter().map(|(name, kind, index)| survey.exported(name, *kind, *index));
     let is_rego = rego::is_one(survey.exports.iter().map(|(name, ..)| name.as_str()));
@@ -247,9 +247,9 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn walk(&mut self, wasm: &'a [u8]) -> wasmparser::Result<()> {
+    fn walk(&mut self, wasm: &'a [u8], trust: Trust) -> wasmparser::Result<()> {
         let mut bodies = 0;
-        for payload in Parser::new(0).parse_all(wasm) {
+        for payload in payloads(wasm, trust) {
             match payload? {
                 Payload::TypeSection(types) => {
                     self.at_most("types", types.count(), MOST_FUNCTIONS);
@@ -369,6 +369,29 @@ impl<'a> Survey<'a> {
             self.problems.push(problem);
         }
     }
+}
+
+/// The parts of a module; not the bodies of its functions where they have been looked at before.
+fn payloads(wasm: &[u8], trust: Trust) -> impl Iterator<Item = wasmparser::Result<Payload<'_>>> {
+    let (mut parser, mut rest) = (Parser::new(0), Some(wasm));
+    std::iter::from_fn(move || {
+        let wasm = rest.take()?;
+        let (consumed, payload) = match parser.parse(wasm, true) {
+            Ok(Chunk::Parsed { consumed, payload }) => (consumed, payload),
+            Ok(Chunk::NeedMoreData(_)) => return None,
+            Err(error) => return Some(Err(error)),
+        };
+        let behind = &wasm[consumed..];
+        match payload {
+            Payload::End(_) => {}
+            Payload::CodeSectionStart { size, .. } if trust == Trust::Validated => {
+                parser.skip_section();
+                rest = behind.get(size as usize..);
+            }
+            _ => rest = Some(behind),
+        }
+        Some(Ok(payload))
+    })
 }
 
 fn start_bytes(memory: &MemoryType) -> u64 {

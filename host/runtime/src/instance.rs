@@ -357,7 +357,8 @@ impl Template {
         self.look_at_start(|guest| guest.memory().to_vec()).await
     }
 
-    async fn look_at_start<T>(&self, look: impl FnOnce(&Guest) -> T) -> Result<T, Failure> {
+    /// Looks at an instance that has started and judged nothing.
+    pub(crate) async fn look_at_start<T>(&self, look: impl FnOnce(&Guest) -> T) -> Result<T, Failure> {
         let _slot = self.slot().await;
         let started = self.start(Deadline::begin(&self.limits, Waiting::Nobody)).await;
         started.map(|guest| look(&guest)).map_err(Run::into_failure)

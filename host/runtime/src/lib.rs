@@ -62,6 +62,7 @@ mod trial;
 mod metrics;
 mod digest;
 mod poison;
+mod thread;
 mod json;
 mod text;
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, oneshot};
 
 use crate::compiled::{MachineCode, StoreError};
 use crate::compiler::Compiler;
@@ -32,6 +32,7 @@ use crate::request::Request;
 use crate::schedule::{Refusal, Schedule, Standing};
 use crate::set::Class;
 use crate::state::State;
+use crate::thread::Thread;
 use crate::watcher::{Patience, WatchState};
 
 /// Instances kept ready where nobody says how many.
@@ -147,7 +148,8 @@ impl Builder {
         let recorder = self.recorder.ok_or(OpenError::NoRecorder)?;
         let Builder { compiler, store, state, patience, ready, traps, .. } = self;
         let recorded = recorder.last_generation();
-        let (publisher, beginning, source, state) = in_thread(move || {
+        let thread = Thread::default();
+        let open = move || {
             let workshop = workshop(compiler, store.as_deref(), ready.unwrap_or(READY), traps)?;
             let (history, state) = match &state {
                 Some(folder) => {
@@ -158,8 +160,8 @@ impl Builder {
             };
             let (publisher, beginning) = Publisher::open(workshop, load(&source), history, recorded)?;
             Ok::<_, OpenError>((publisher, beginning, source, state))
-        })
-        .await?;
+        };
+        let (publisher, beginning, source, state) = thread.run(open).await?;
         let shared = Shared {
             publisher: Arc::new(publisher),
             schedule: Schedule::new(),
@@ -172,7 +174,7 @@ impl Builder {
             patience,
         };
         let (bulk, drained) = mpsc::channel();
-        Ok(Runtime { shared: Arc::new(shared), bulk, drained: Mutex::new(drained) })
+        Ok(Runtime { shared: Arc::new(shared), bulk, drained: Mutex::new(drained), thread })
     }
 }
 
@@ -193,6 +195,8 @@ pub struct Runtime {
     bulk: mpsc::Sender<()>,
     /// Closed once nobody holds `bulk`. A lock because a receiver is for one thread; only the end takes it.
     drained: Mutex<mpsc::Receiver<()>>,
+    /// Loads what is published.
+    thread: Thread,
 }
 
 struct Shared {
@@ -345,7 +349,7 @@ impl Runtime {
     /// Brings another set into force for every evaluation that begins from then on; those that have begun end on the set
     /// they began with. A set that is in force already stays under its number.
     ///
-    /// It is loaded in a thread of its own, which goes on if this future is dropped. What it has in common with the
+    /// It is loaded in another thread, which goes on if this future is dropped. What it has in common with the
     /// generations that are loaded is not compiled again.
     ///
     /// # Errors
@@ -360,7 +364,7 @@ impl Runtime {
             }
             publisher.publish(loaded, None, &|| false)
         };
-        in_thread(publish).await
+        self.thread.run(publish).await
     }
 
     /// Brings the policies of a former generation into force again, under a new and higher number. The last three
@@ -448,7 +452,7 @@ impl Runtime {
     /// Waits up to `grace` for bulk evaluations in flight, and until every record is on the disk. A stream of
     /// [`Runtime::evaluate_all`] counts as in flight until it is dropped.
     pub async fn shutdown(self, grace: Duration) {
-        let Runtime { shared, bulk, drained } = self;
+        let Runtime { shared, bulk, drained, thread } = self;
         drop(bulk);
         let end = move || {
             let drained = drained.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -458,7 +462,7 @@ impl Runtime {
             let _ = shared.recorder.flush();
             let _ = shared.state.sync();
         };
-        in_thread(end).await;
+        thread.run(end).await;
     }
 }
 
@@ -483,18 +487,6 @@ pub(crate) fn workshop(
     let keeper = Keeper::start(Budget::new(engine.ready()));
     let code = MachineCode::new(engine, compiler, store)?;
     Ok(Workshop { code, keeper, snapshots: traps == Traps::Functions })
-}
-
-/// Work that would keep an executor's thread from its other tasks. It goes on if nobody waits for it any more.
-async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, answer) = oneshot::channel();
-    let work = move || {
-        // Whoever asked may have gone.
-        let _ = done.send(work());
-    };
-    let thread = std::thread::Builder::new().name("weir-loader".into()).spawn(work);
-    thread.expect("a host can start one more thread");
-    answer.await.expect("loading a set does not panic")
 }
 
 /// A task that ends when nobody waits for it any more.

@@ -9,7 +9,7 @@ use self::state::State;
 pub(super) use self::steps::MOST_STEPS;
 use self::steps::Steps;
 
-use super::{Abi, Inspection, Item, MODULES, MOST_ITEMS};
+use super::{Abi, Inspection, Item, MODULES, MOST_ITEMS, Trust};
 use crate::manifest::SECTION;
 
 /// Most functions of all modules together: CPython with its library has 17,000.
@@ -18,9 +18,9 @@ pub(super) const MOST_FUNCTIONS: u32 = 60_000;
 const DEEPEST: usize = 8;
 
 /// What a component is made of, what keeps it from being compiled, and the bytes of its manifest.
-pub(super) fn survey(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
+pub(super) fn survey(wasm: &[u8], trust: Trust) -> wasmparser::Result<(Inspection, Option<&[u8]>)> {
     let found = Inspection::of(Abi::Component);
-    let mut survey = Survey { found, manifest: None, nested: 0, imports: 0, exports: 0 };
+    let mut survey = Survey { found, trust, manifest: None, nested: 0, imports: 0, exports: 0 };
     let (mut state, mut steps) = (State::default(), Steps::default());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
@@ -47,6 +47,7 @@ pub(super) fn survey(wasm: &[u8]) -> wasmparser::Result<(Inspection, Option<&[u8
 
 struct Survey<'a> {
     found: Inspection,
+    trust: Trust,
     manifest: Option<&'a [u8]>,
     /// How many modules and components in it are being read, one in another.
     nested: usize,
@@ -119,7 +120,7 @@ impl<'a> Survey<'a> {
     fn module(&mut self, wasm: &[u8]) -> wasmparser::Result<()> {
         // Its imports and exports are nobody's business outside of the component.
         let mut inner = super::Survey::default();
-        inner.walk(wasm)?;
+        inner.walk(wasm, self.trust)?;
         let found = &mut self.found;
         found.modules += 1;
         found.functions = found.functions.saturating_add(inner.functions);

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::Fault;
 use super::samples::{self, Said, Sample};
 use super::shelf::Shelf;
+use crate::abi::Guest;
 use crate::compiled::{Blank, MachineCode};
 use crate::digest::Digest;
 use crate::engine::Code;
@@ -77,9 +78,11 @@ impl Order<'_> {
         let layout = match &note.unrestorable {
             Some(_) => None,
             None => {
-                let image = template.image().await.ok()?;
-                let closed = Layout::closed(&image);
-                Some(closed.with(&note.pages, &image).unwrap_or(closed))
+                let layout = |guest: &Guest| {
+                    let closed = Layout::closed(guest.memory());
+                    closed.with(&note.pages, guest.memory()).unwrap_or(closed)
+                };
+                Some(template.look_at_start(layout).await.ok()?)
             }
         };
         Some(Finished { template, layout, note, blank: None })
