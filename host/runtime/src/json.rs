@@ -138,8 +138,7 @@ impl<'a> Value<'a> {
         self.members().find(|(k, _)| k == key).map(|(_, value)| value)
     }
 
-    /// Follows a JSON pointer (RFC 6901) the plain way, for tests to compare [`Places`] with.
-    #[cfg(test)]
+    /// Follows a JSON pointer (RFC 6901), member by member: for few of them. [`Places`] follows many.
     pub(crate) fn at(self, pointer: &str) -> Option<Value<'a>> {
         let mut value = self;
         for segment in segments(pointer)? {
@@ -281,6 +280,9 @@ pub(crate) fn segments(pointer: &str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let unescaped = |segment: &str| {
+        if !segment.contains('~') {
+            return Some(segment.to_owned());
+        }
         let rest = segment.replace("~0", "").replace("~1", "");
         (!rest.contains('~')).then(|| segment.replace("~1", "/").replace("~0", "~"))
     };

@@ -107,6 +107,19 @@ impl Request {
     /// # Errors
     /// As [`Request::parse`].
     pub fn parse_within(json: &[u8], limits: &RequestLimits) -> Result<Request, RequestError> {
+        Request::read(json, limits, None)
+    }
+
+    /// Reads a request that is asked at a time of the host's, whatever time its caller says: for hosts that do not let callers
+    /// choose it.
+    ///
+    /// # Errors
+    /// As [`Request::parse`].
+    pub fn parse_at(json: &[u8], limits: &RequestLimits, time: Timestamp) -> Result<Request, RequestError> {
+        Request::read(json, limits, Some(time))
+    }
+
+    fn read(json: &[u8], limits: &RequestLimits, of_host: Option<Timestamp>) -> Result<Request, RequestError> {
         if json.len() > limits.body_bytes {
             let message = format!("{} bytes, the limit is {} (setting `body_bytes`)", json.len(), limits.body_bytes);
             return Err(RequestError { pointer: String::new(), message });
@@ -120,7 +133,8 @@ impl Request {
         let id = optional(id, "id")?.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let tenant = optional(tenant, "tenant")?.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
         let system = optional(system, "system")?;
-        let time = time.map_or_else(|| Ok(now()), |value| utc(value, &at.key("time")))?;
+        let said = time.map(|value| utc(value, &at.key("time"))).transpose()?;
+        let time = of_host.or(said).unwrap_or_else(now);
         check_entity(subject, &at.key("subject"))?;
         check_action(action, &at.key("action"))?;
         check_entity(resource, &at.key("resource"))?;
@@ -136,8 +150,7 @@ impl Request {
         Request { tenant: tenant.into(), ..self }
     }
 
-    /// The same request at another time: for hosts that do not let callers choose it.
-    pub fn with_time(self, time: Timestamp) -> Request {
+    fn with_time(self, time: Timestamp) -> Request {
         Request { time, time_text: time.to_string().into(), ..self }
     }
 

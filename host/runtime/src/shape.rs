@@ -10,7 +10,8 @@
 
 use serde_json::Value as Json;
 
-use crate::json::{Document, Places, write_text};
+use crate::json::{Document, Value, segments, write_text};
+use crate::request::FIELDS;
 
 /// Deeper than a request may be, by what the host fills in.
 const DEEPEST: usize = 130;
@@ -41,16 +42,31 @@ impl Shape {
         }
     }
 
+    /// The first pointer that finds nothing in any request.
+    pub(crate) fn stray(&self) -> Option<&str> {
+        match self {
+            Shape::At(pointer) => {
+                let segments = segments(pointer);
+                let may_be_there = |first: &String| FIELDS.contains(&first.as_str());
+                let stray = segments.is_none_or(|segments| !segments.first().is_none_or(may_be_there));
+                stray.then_some(pointer)
+            }
+            Shape::Constant(_) => None,
+            Shape::Object(members) => members.iter().find_map(|(_, shape)| shape.stray()),
+            Shape::Array(items) => items.iter().find_map(Shape::stray),
+        }
+    }
+
     /// A request, as the host has encoded it, in this shape; no bytes where there is nothing.
     pub(crate) fn of(&self, request: &[u8]) -> Vec<u8> {
         let document = Document::parse(request, DEEPEST).expect("the host has encoded it");
         let mut out = Vec::with_capacity(request.len());
-        self.write(&mut Places::of(document.root()), &mut out);
+        self.write(document.root(), &mut out);
         out
     }
 
     /// Writes the value; nothing where there is none.
-    fn write(&self, request: &mut Places<'_>, out: &mut Vec<u8>) -> bool {
+    fn write(&self, request: Value<'_>, out: &mut Vec<u8>) -> bool {
         match self {
             Shape::At(pointer) => match request.at(pointer) {
                 Some(value) => out.extend_from_slice(value.raw().as_bytes()),
@@ -114,6 +130,15 @@ mod tests {
             (serde_json::json!(["/none", "/checkpoint", 7, true]), r#"[null,"a",7,true]"#),
         ] {
             assert_eq!(shaped(shape), filled);
+        }
+    }
+
+    #[test]
+    fn a_pointer_that_finds_nothing_in_any_request_is_told() {
+        let stray = |shape: Json| Shape::new(&shape).stray().map(str::to_owned);
+        assert_eq!(stray(serde_json::json!({"a": ["", "/payload/a", "/subject", "text", 1]})), None);
+        for pointer in ["/paylod", "/", "/payload/~2"] {
+            assert_eq!(stray(serde_json::json!({"a": [pointer]})).as_deref(), Some(pointer));
         }
     }
 

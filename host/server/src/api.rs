@@ -89,7 +89,8 @@ impl Api {
             guard::is_json(request.headers())?;
             let caller = self.caller(request.headers(), Route::of(path))?;
             return match Route::of(path) {
-                Route::Batch => self.batch(request, &tenant, caller).await,
+                // Its future is large, and rarely needed.
+                Route::Batch => Box::pin(self.batch(request, &tenant, caller)).await,
                 _ => self.evaluate(request, &tenant, caller).await,
             };
         }
@@ -138,7 +139,7 @@ impl Api {
         // Callers do not choose when they ask; records know milliseconds.
         let now =
             Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("the present is within range");
-        let request = weir::Request::parse_within(json, &limits)?.with_time(now);
+        let request = weir::Request::parse_at(json, &limits, now)?;
         let request = match tenant {
             Tenant::Named => request,
             Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => request.with_tenant(own),

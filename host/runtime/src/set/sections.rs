@@ -15,6 +15,7 @@ use super::{
     WhenRecordFails, WhenUnbound, config, limits,
 };
 use crate::report::SetError;
+use crate::request::FIELDS;
 use crate::shape::Shape;
 use crate::text::{quoted, suggestion};
 use crate::verdict::Effect;
@@ -191,13 +192,21 @@ fn binding(errors: &mut Errors<'_>, value: Value<'_>) -> Binding {
 
 /// A JSON pointer into the request, or a table of such.
 fn input(errors: &mut Errors<'_>, value: Value<'_>) -> Option<Shape> {
-    match value.toml {
+    let shape = match value.toml {
         DeValue::String(text) if !text.is_empty() && !text.starts_with('/') => {
             let help = Some("write a JSON pointer, such as `input = \"/payload\"`".to_owned());
-            value.wrong(errors, format!("{} is no JSON pointer into the request", quoted(text)), help)
+            return value.wrong(errors, format!("{} is no JSON pointer into the request", quoted(text)), help);
         }
-        DeValue::String(text) => Some(Shape::At(text.to_string())),
-        _ => config::read(errors, value).map(|(said, _)| Shape::new(&said)),
+        DeValue::String(text) => Shape::At(text.to_string()),
+        _ => config::read(errors, value).map(|(said, _)| Shape::new(&said))?,
+    };
+    match shape.stray() {
+        None => Some(shape),
+        Some(pointer) => {
+            let first = pointer.split('/').nth(1).unwrap_or_default();
+            let help = Some(suggestion(first, &FIELDS));
+            value.wrong(errors, format!("{} points to no part of a request", quoted(pointer)), help)
+        }
     }
 }
 
