@@ -12,9 +12,9 @@ use crate::set;
 /// Name of the module inside the made-up set.
 const MODULE: &str = "policy.wasm";
 
-/// What one evaluation may use.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Limits {
+/// How the policy is bound: what the set says of it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Binding {
     /// Fuel limit; a unit is about an instruction, and the same request always takes the same
     #[arg(long, value_name = "N", default_value_t = 5_000_000)]
     pub(crate) fuel: u64,
@@ -24,6 +24,33 @@ pub(crate) struct Limits {
     /// Time limit on the clock, such as "1 s"
     #[arg(long, value_name = "TIME", default_value = "20 ms")]
     deadline: String,
+    /// Entry point of a bundle in Rego that has several, such as "policy/main"
+    #[arg(long, value_name = "NAME")]
+    entrypoint: Option<String>,
+    /// What a policy in Rego takes for its input, as a set says it: "/payload", or '{ user = "/subject/id" }'; without, the request
+    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    input: Option<Value>,
+}
+
+impl Binding {
+    /// With an entry point and an input where it has none.
+    pub(crate) fn or(self, entrypoint: Option<String>, input: Option<Value>) -> Binding {
+        Binding { entrypoint: self.entrypoint.or(entrypoint), input: self.input.or(input), ..self }
+    }
+}
+
+/// The value of `input`: a table as TOML has it, or a pointer.
+fn shape(text: &str) -> Result<Value, String> {
+    if !text.starts_with('{') {
+        return Ok(text.into());
+    }
+    let table: Map<String, Value> =
+        toml::from_str(&format!("input = {text}")).map_err(|error| error.message().to_owned())?;
+    // A line of its own could follow.
+    match <[_; 1]>::try_from(table.into_iter().collect::<Vec<_>>()) {
+        Ok([(_, shape)]) => Ok(shape),
+        Err(_) => Err("expected one table".to_owned()),
+    }
 }
 
 /// A set of one policy, or of the same one under several names.
@@ -41,25 +68,31 @@ impl AdHoc {
     pub(crate) fn new(
         module: &Path,
         config: Option<&PathBuf>,
-        limits: &Limits,
+        binding: &Binding,
         inspection: &Inspection,
     ) -> Result<AdHoc, Failed> {
         let config = config.map(|file| self::config(file)).transpose()?;
-        Ok(AdHoc::with(module, config, limits, inspection))
+        AdHoc::with(module, config, binding, inspection)
     }
 
     /// As [`AdHoc::new`], with a configuration that is at hand.
     pub(crate) fn configured(
         module: &Path,
         config: &Map<String, Value>,
-        limits: &Limits,
+        binding: &Binding,
         inspection: &Inspection,
     ) -> Result<AdHoc, Failed> {
         let config = inline_table(config).map_err(|why| Failed::input(format!("`config`: {why}")))?;
-        Ok(AdHoc::with(module, Some(config), limits, inspection))
+        AdHoc::with(module, Some(config), binding, inspection)
     }
 
-    fn with(module: &Path, config: Option<String>, limits: &Limits, inspection: &Inspection) -> AdHoc {
+    fn with(
+        module: &Path,
+        config: Option<String>,
+        binding: &Binding,
+        inspection: &Inspection,
+    ) -> Result<AdHoc, Failed> {
+        let Binding { fuel, memory, deadline, entrypoint, input } = binding;
         let grants = grants(inspection);
         let mut text = format!("module = \"{MODULE}\"\ncheckpoints = [\"*\"]\n");
         let list: Vec<String> = grants.iter().map(|grant| quoted(grant)).collect();
@@ -67,9 +100,16 @@ impl AdHoc {
         if let Some(config) = config {
             text.push_str(&format!("config = {config}\n"));
         }
-        let (fuel, memory, deadline) = (limits.fuel, quoted(&limits.memory), quoted(&limits.deadline));
+        if let Some(entrypoint) = entrypoint {
+            text.push_str(&format!("entrypoint = {}\n", quoted(entrypoint)));
+        }
+        if let Some(input) = input {
+            let input = toml(input).map_err(|why| Failed::input(format!("`input`: {why}")))?;
+            text.push_str(&format!("input = {input}\n"));
+        }
+        let (memory, deadline) = (quoted(memory), quoted(deadline));
         text.push_str(&format!("limits = {{ fuel = {fuel}, memory = {memory}, deadline = {deadline} }}\n"));
-        AdHoc { grants, name: name(module, inspection), lines: text }
+        Ok(AdHoc { grants, name: name(module, inspection), lines: text })
     }
 
     /// The set with the one policy.
@@ -216,6 +256,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_shape_is_a_pointer_or_a_table() {
+        assert_eq!(shape("/payload"), Ok(json!("/payload")));
+        assert_eq!(shape(r#"{ a = "/payload", b = [1] }"#), Ok(json!({"a": "/payload", "b": [1]})));
+        assert_eq!(shape("{}\nfuel = 1"), Err("expected one table".to_owned()));
+        assert!(shape("{ a = }").is_err());
+    }
 
     #[test]
     fn json_becomes_toml() {

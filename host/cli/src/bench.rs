@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use weir::{Request, Trial, TrialOptions};
 
-use crate::ad_hoc::{AdHoc, Limits, failed};
+use crate::ad_hoc::{AdHoc, Binding, failed};
 use crate::exit::{Exit, Failed, printed};
 use crate::inspect::read_policy;
 use crate::lines::read_whole;
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     calls: u32,
     #[command(flatten)]
-    limits: Limits,
+    binding: Binding,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
 /// Loads a module the ways it is to be measured.
 fn subject(module: &Path, config: Option<&PathBuf>, args: &Args, requests: &[Request]) -> Result<Subject, Failed> {
     let (wasm, inspection) = read_policy(module)?;
-    let ad_hoc = AdHoc::new(module, config, &args.limits, &inspection)?;
+    let ad_hoc = AdHoc::new(module, config, &args.binding, &inspection)?;
     let open = |snapshots: bool, isolations: &[&'static str]| {
         let options = TrialOptions { compiler: set::telling_compiler(), snapshots, ..TrialOptions::default() };
         Trial::open(&ad_hoc.in_each(isolations, wasm.clone()), options).map_err(|error| failed(module, error))

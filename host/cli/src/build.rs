@@ -11,7 +11,7 @@ use crate::terminal::{say, size};
 /// Build a policy
 ///
 /// Finds out the language of a folder, runs its toolchain, and leaves the module in build/policy.wasm, or what OPA makes
-/// of a policy.rego in build/bundle.tar.gz. A toolchain that is not there is named, with the command that installs it. A
+/// of Rego in build/bundle.tar.gz. A toolchain that is not there is named, with the command that installs it. A
 /// manifest.json beside the policy is put into the module.
 #[derive(Debug, clap::Args)]
 #[command(

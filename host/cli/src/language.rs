@@ -103,7 +103,7 @@ impl Language {
     /// The language of a folder, by the file that every policy in it has.
     pub(crate) fn of(folder: &Path) -> Result<Language, Failed> {
         let all = Language::value_variants();
-        let found = all.iter().find(|language| folder.join(language.mark()).is_file());
+        let found = all.iter().find(|language| language.is_in(folder));
         found.copied().ok_or_else(|| {
             let mark = |language: &Language| format!("`{}` ({})", language.mark(), language.name());
             let marks = all.iter().map(mark).collect::<Vec<_>>().join(", ");
@@ -131,6 +131,7 @@ impl Language {
         matches!(self, Language::Go | Language::Javascript | Language::Typescript | Language::Python)
     }
 
+    /// The file that shows it; a star stands for any name.
     fn mark(self) -> &'static str {
         match self {
             Language::Rust => "Cargo.toml",
@@ -141,8 +142,14 @@ impl Language {
             Language::Javascript => "policy.js",
             Language::Typescript => "policy.mts",
             Language::Python => "policy.py",
-            Language::Rego => "policy.rego",
+            Language::Rego => "*.rego",
         }
+    }
+
+    fn is_in(self, folder: &Path) -> bool {
+        let Some(ending) = self.mark().strip_prefix('*') else { return folder.join(self.mark()).is_file() };
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        files.map(|file| file.path()).any(|file| file.to_string_lossy().ends_with(ending) && file.is_file())
     }
 
     /// What has to be done in the folder of a new policy before it can be built; none where that is nothing.
@@ -276,24 +283,21 @@ fn python(folder: &Path) -> Result<(), Failed> {
     compile(&mut componentize).map(drop)
 }
 
+const ENTRY_POINT: &str = "write `# METADATA` and `# entrypoint: true` above the rule or package that decides";
+const OF_BEFORE: &str =
+    "for Rego of before 1.0 call `opa build -t wasm --v0-compatible`, and then `weir test --module`";
+
 /// A bundle is what a host takes; it has its data in it.
 fn rego(folder: &Path) -> Result<PathBuf, Failed> {
     let mut opa = OPA.find(folder)?;
-    // What was built before, and test cases, are no data.
-    opa.args([
-        "build",
-        "-t",
-        "wasm",
-        "--wasm-include-print",
-        "--ignore",
-        "build",
-        "--ignore",
-        "cases.toml",
-        "-o",
-        BUNDLE,
-        ".",
-    ]);
-    compile(&mut opa)?;
+    opa.args(["build", "-t", "wasm", "--wasm-include-print", "-o", BUNDLE]);
+    // What was built before, and test cases, are no data; rules that test are no policy.
+    opa.args(["build", "cases.toml", "*_test.rego"].map(|ignored| format!("--ignore={ignored}"))).arg(".");
+    compile(&mut opa).map_err(|failed| match failed.told().1 {
+        said if said.contains("at least one entrypoint") => failed.help(ENTRY_POINT),
+        said if said.contains("keyword is required before") => failed.help(OF_BEFORE),
+        _ => failed,
+    })?;
     Ok(folder.join(BUNDLE))
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use weir::{Request, RequestError, Runtime};
 
-use crate::ad_hoc::{self, AdHoc, Limits, failed, trap_with_lines};
+use crate::ad_hoc::{self, AdHoc, Binding, failed, trap_with_lines};
 use crate::exit::{Exit, Failed, printed};
 use crate::inspect::read_policy;
 use crate::lines::read_whole;
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    limits: Limits,
+    binding: Binding,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
@@ -55,14 +55,14 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let (wasm, inspection) = read_policy(&args.module)?;
     let body = read_whole(&args.request, MOST)?;
     let request = Request::parse(&body).map_err(|error| no_request(args, &body, &error))?;
-    let ad_hoc = AdHoc::new(&args.module, args.config.as_ref(), &args.limits, &inspection)?;
+    let ad_hoc = AdHoc::new(&args.module, args.config.as_ref(), &args.binding, &inspection)?;
     ad_hoc.grants.iter().for_each(|grant| say(&format!("weir: granted `{grant}`, which the module asks for")));
     let opened = ad_hoc::open(Runtime::builder, ad_hoc.source(wasm.clone()))?;
     let runtime = opened.map_err(|error| failed(&args.module, error))?;
     let decision = runtime.evaluate_blocking(request.clone());
     let lines = trap_with_lines(&decision, &inspection, || ad_hoc.source(wasm), request);
     let record = runtime.recorder().lines().pop().unwrap_or_default();
-    let shown = Shown::new(&decision, &body, &record, args.limits.fuel).with_trap(lines);
+    let shown = Shown::new(&decision, &body, &record, args.binding.fuel).with_trap(lines);
     let mut stdout = io::stdout().lock();
     let written = if args.json {
         let text = serde_json::to_string(&decision).expect("decisions always serialise");

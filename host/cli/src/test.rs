@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use weir::{Inspection, OpenError, Report, Request, Runtime, Source};
 
-use crate::ad_hoc::{self, AdHoc, Limits, failed, trap_with_lines};
+use crate::ad_hoc::{self, AdHoc, Binding, failed, trap_with_lines};
 use crate::exit::{Exit, Failed, printed};
 use crate::inspect::{self, read_policy};
 use crate::language::Language;
@@ -26,6 +26,7 @@ use outcome::Outcome;
 ///
 ///   config = { words = ["zebra"] }             # of all cases, unless one has its own
 ///   codes  = ["words.found"]                   # every code it can find: one that no case meets is a failure
+///   input  = "/payload"                        # for Rego, as in a set, and so is `entrypoint`
 ///
 ///   [[case]]
 ///   name     = "a forbidden word is masked"
@@ -70,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    limits: Limits,
+    binding: Binding,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
@@ -127,7 +128,7 @@ fn tried(args: &Args) -> Result<(Tried, Vec<String>), Failed> {
     let file = args.cases.clone().unwrap_or_else(|| args.folder.join("cases.toml"));
     let cases = Cases::read(&file)?;
     let (wasm, inspection) = read_policy(&module)?;
-    let outcomes = judge(&module, wasm, &inspection, &cases, &args.limits)?;
+    let outcomes = judge(&module, wasm, &inspection, &cases, &cases.bound(&args.binding))?;
     let tried = Tried { coverage: cases.coverage(&outcomes), outcomes };
     // What surprises nobody is not told.
     let world = inspect::world(&inspection, language).filter(|_| !tried.passes());
@@ -140,7 +141,7 @@ fn judge(
     wasm: Vec<u8>,
     inspection: &Inspection,
     cases: &Cases,
-    limits: &Limits,
+    binding: &Binding,
 ) -> Result<Vec<Outcome>, Failed> {
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, case) in cases.case.iter().enumerate() {
@@ -153,7 +154,7 @@ fn judge(
     for places in groups.into_values() {
         let group: Vec<&Case> = places.iter().map(|place| &cases.case[*place]).collect();
         let config = group[0].config.as_ref().unwrap_or(&cases.config);
-        let ad_hoc = AdHoc::configured(module, config, limits, inspection)?;
+        let ad_hoc = AdHoc::configured(module, config, binding, inspection)?;
         let loaded = match load(&mut host, ad_hoc.source(wasm.clone()))? {
             Ok(()) => Ok(()),
             // A case may expect that its configuration is refused.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::outcome::Outcome;
+use crate::ad_hoc::Binding;
 use crate::exit::{Failed, OrFail};
 
 /// What `cases.toml` says.
@@ -17,6 +18,8 @@ pub(super) struct Cases {
     pub(super) config: Map<String, Value>,
     #[serde(default)]
     codes: BTreeSet<String>,
+    entrypoint: Option<String>,
+    input: Option<Value>,
     #[serde(default)]
     pub(super) case: Vec<Case>,
 }
@@ -75,6 +78,11 @@ impl Cases {
             }
         }
         Ok(cases)
+    }
+
+    /// How the policy is bound: what the command line does not say stands here.
+    pub(super) fn bound(&self, binding: &Binding) -> Binding {
+        binding.clone().or(self.entrypoint.clone(), self.input.clone())
     }
 
     /// Codes that are listed, and whether a case has met them.

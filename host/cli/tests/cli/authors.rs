@@ -51,6 +51,80 @@ fn languages() -> Vec<&'static str> {
     found
 }
 
+/// Whether OPA is there, whose policies answer another question than those of the other languages.
+fn has_opa() -> bool {
+    let there = Command::new("opa").arg("version").output().is_ok_and(|tried| tried.status.success());
+    let required = std::env::var("WEIR_TOOLCHAINS").is_ok_and(|value| value == "required");
+    assert!(there || !required, "the toolchain of rego is missing: `opa version` does not run");
+    if !there {
+        eprintln!("skipped: rego, since `opa version` does not run");
+    }
+    there
+}
+
+#[test]
+fn a_policy_in_rego_is_built_and_tried_with_an_input_of_its_own() {
+    let place = Place::new();
+    if !has_opa() {
+        return;
+    }
+    let made = place.weir("new tools --lang rego");
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let tested = place.weir("test tools");
+    assert!(tested.stdout.contains("3 cases, all pass"), "{}{}", tested.stdout, tested.stderr);
+
+    // As others write theirs: any name, tests beside it, two entry points, an input of its own.
+    place.write(
+        "roles/roles.rego",
+        "package roles\n\n# METADATA\n# entrypoint: true\nallow if input.user == \"ann\"\n\n# METADATA\n# entrypoint: true\ndeny if not allow\n",
+    );
+    place.write(
+        "roles/roles_test.rego",
+        "package roles_test\n\ntest_a if data.roles.allow with input.user as \"ann\"\n",
+    );
+    let case = |name: &str, user: &str, effect: &str| {
+        let request = format!("{{ checkpoint = \"a\", subject = {{ type = \"user\", id = \"{user}\" }} }}");
+        format!("[[case]]\nname = \"{name}\"\nrequest = {request}\neffect = \"{effect}\"\n")
+    };
+    let cases = [case("one who may", "ann", "allow"), case("another", "bob", "deny")].concat();
+    let bound = "entrypoint = \"roles/allow\"\ninput = { user = \"/subject/id\" }\n";
+    place.write("roles/cases.toml", format!("{bound}{cases}"));
+    let tested = place.weir("test roles");
+    assert!(tested.stdout.contains("2 cases, all pass"), "{}{}", tested.stdout, tested.stderr);
+
+    place.write("roles/cases.toml", cases);
+    let tested = place.weir("test roles --entrypoint roles/allow --input /subject");
+    assert_eq!(tested.code, Some(1), "the first case fails: {}{}", tested.stdout, tested.stderr);
+    let tested = place.weir("test roles");
+    assert!(tested.stderr.contains("`roles/allow`, `roles/deny`"), "{}", tested.stderr);
+    place.write("request.json", r#"{"checkpoint":"a","payload":{"user":"ann"}}"#);
+    let run = "run roles/build/bundle.tar.gz request.json --entrypoint roles/allow";
+    assert_eq!(place.weir(&format!("{run} --input /payload")).code, Some(0));
+    assert_eq!(place.weir(run).code, Some(1), "without an input of its own it is asked about the whole request");
+    let wrong = place.weir(&format!("{run} --input /paylod"));
+    assert!(
+        wrong.stderr.contains("points to no part of a request") && wrong.stderr.contains("`payload`?"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn rego_that_does_not_compile_says_what_to_do() {
+    let place = Place::new();
+    if !has_opa() {
+        return;
+    }
+    for (text, help) in [
+        ("package a\n\nallow if input.b\n", "# entrypoint: true"),
+        ("package a\n\nallow { input.b }\n", "--v0-compatible"),
+    ] {
+        place.write("policy/a.rego", text);
+        let built = place.weir("build policy");
+        assert!(built.code == Some(1) && built.stderr.contains(help), "{}", built.stderr);
+    }
+}
+
 /// Makes the template of a language, as a newcomer does.
 fn make(place: &Place, language: &str) {
     let lang = if language == RUST_COMPONENT { "rust" } else { language };
@@ -330,7 +404,7 @@ fn what_cannot_be_made_or_built_says_what_to_do() {
         (
             "build set",
             2,
-            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript), `policy.js` (JavaScript), `policy.mts` (TypeScript), `policy.py` (Python), `policy.rego` (Rego)",
+            "holds no policy: there is none of `Cargo.toml` (Rust), `policy.c` (C), `policy.zig` (Zig), `go.mod` (Go), `policy.ts` (AssemblyScript), `policy.js` (JavaScript), `policy.mts` (TypeScript), `policy.py` (Python), `*.rego` (Rego)",
         ),
         ("test nowhere", 2, "holds no policy"),
     ] {

@@ -20,7 +20,8 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
     // The scanner looks at each character several times.
     context.work(8 * text.len() as u64)?;
     let mut builder = Builder { context, anchors: BTreeMap::new(), open: Vec::new(), root: None };
-    let (mut documents, mut may_begin) = (0, true);
+    let (mut documents, mut may_begin, mut depth) = (0, true, 0_usize);
+    let mut lines = (1..).zip(text.split('\n'));
     for event in Parser::new_from_str(text) {
         context.work(EVENT)?;
         let (event, span) = event.map_err(|error| format!("yaml: {error}"))?;
@@ -28,6 +29,15 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
             Error::Undefined(why) => Error::Undefined(format!("yaml: line {}: {why}", span.start.line())),
             Error::Exhausted => error,
         };
+        let is_root = depth == 0 && is_node(&event);
+        if is_root && lines.find(|(line, _)| *line == span.start.line()).is_some_and(|(_, line)| has_tab(line)) {
+            return Err(wrong("a tab cannot indent it".into()));
+        }
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
         match event {
             // What goes on after a document without a sign is a mistake in it, such as a line that is indented less.
             Event::DocumentStart(explicit) if !explicit && !may_begin => {
@@ -40,6 +50,15 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
         }
     }
     Ok(builder.root.unwrap_or(Value::Null))
+}
+
+fn is_node(event: &Event<'_>) -> bool {
+    matches!(event, Event::Scalar(..) | Event::Alias(_) | Event::SequenceStart(..) | Event::MappingStart(..))
+}
+
+/// Whether a tab is in the indentation of a line: to Go's scanner no node begins there, to the one here it is a space.
+fn has_tab(line: &str) -> bool {
+    line.trim_start_matches(' ').starts_with('\t')
 }
 
 /// Lists and mappings that have begun, and what names stand for.
