@@ -49,7 +49,7 @@ const GROUPS: [Group; 27] = [
     Group { names: &["vs_regorus", "vs_cedar"], measure: peers::over_weir },
     Group { names: &["rego_restore", "rego_big_data", "rego_ready_kib"], measure: rego::restored },
     Group {
-        names: &["rego_vs_regorus", "rego_words_vs_regorus", "rego_rules_vs_regorus"],
+        names: &["rego_vs_regorus", "rego_vs_bytecode", "rego_words_vs_bytecode", "rego_rules_vs_bytecode"],
         measure: rego::over_regorus,
     },
     Group { names: &["rego_vs_opa"], measure: rego::served },

@@ -153,21 +153,30 @@ pub(crate) fn over_regorus(effort: Effort) -> Vec<Figure> {
     let none = json!({});
     let (by_roles, by_words) = (with_roles(&bundle), compiled(&rule_in_rego(), &rule_data()).expect("OPA is here"));
     let by_rules = compiled(&many_rules(), &none).expect("OPA is here");
-    let against =
-        "the same Rego in Weir, put back after each call; the value is regorus 0.14 on its bytecode machine / that";
-    let figure = |name, (ours, requests): &(Trial, Vec<String>), policy: &str, data: &Value| {
+    let (engine, bytecode) = (
+        (
+            "regorus-engine",
+            "the same Rego in Weir, put back after each call; the value is regorus 0.14 by its engine / that",
+        ),
+        (
+            "regorus",
+            "the same Rego in Weir, put back after each call; the value is regorus 0.14 on its bytecode machine / that",
+        ),
+    );
+    let figure = |name, (peer, against), (ours, requests): &(Trial, Vec<String>), policy: &str, data: &Value| {
         let answer = |request: &String| ours.call(0, request.as_bytes()).answer.expect("it answers");
         let allowed: Vec<bool> =
             requests.iter().map(|request| answer(request).windows(7).any(|text| text == b"\"allow\"")).collect();
         assert!(allowed.contains(&true) && allowed.contains(&false), "{name}: {allowed:?}");
         let peers = RefCell::new(Peers::start(policy, data, requests));
-        over(effort, ("regorus", &peers), (ours, requests), &allowed).figure(name, against)
+        over(effort, (peer, &peers), (ours, requests), &allowed).figure(name, against)
     };
     let whole = |bundle: &[u8]| (kept(bundle, "restore"), requests());
     vec![
-        figure("rego_vs_regorus", &by_roles, RBAC, &roles()).goal(">= 3"),
-        figure("rego_words_vs_regorus", &whole(&by_words), &rule_in_rego(), &rule_data()),
-        figure("rego_rules_vs_regorus", &whole(&by_rules), &many_rules(), &none),
+        figure("rego_vs_regorus", engine, &by_roles, RBAC, &roles()).goal(">= 3"),
+        figure("rego_vs_bytecode", bytecode, &by_roles, RBAC, &roles()),
+        figure("rego_words_vs_bytecode", bytecode, &whole(&by_words), &rule_in_rego(), &rule_data()),
+        figure("rego_rules_vs_bytecode", bytecode, &whole(&by_rules), &many_rules(), &none),
     ]
 }
 

@@ -24,16 +24,19 @@ fn main() -> std::io::Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let first = lines.next().expect("the first line holds the requests")?;
     let (policy, data, requests): (String, String, Vec<String>) = serde_json::from_str(&first)?;
-    let (mut rego, mut cedar) = (rego::Rego::new(&policy, &data), cedar::Cedar::new());
+    let (mut interpreter, mut bytecode) =
+        (rego::Interpreter::new(&policy, &data), rego::Bytecode::new(&policy, &data));
+    let mut cedar = cedar::Cedar::new();
     let mut out = std::io::stdout();
     for line in lines {
         let line = line?;
         let mut words = line.split(' ');
         let command = words.next();
         let engine: &mut dyn Engine = match words.next() {
-            Some("regorus") => &mut rego,
+            Some("regorus") => &mut bytecode,
+            Some("regorus-engine") => &mut interpreter,
             Some("cedar") => &mut cedar,
-            other => panic!("no engine {other:?}: expected regorus or cedar"),
+            other => panic!("no engine {other:?}: expected regorus, regorus-engine or cedar"),
         };
         match command {
             Some("answers") => {

@@ -1,4 +1,4 @@
-//! Rego by `regorus`, compiled to the bytecode of its virtual machine, which is kept between questions.
+//! Rego by `regorus`, in two ways, each kept between questions: its engine, and the bytecode of its virtual machine.
 
 use std::sync::Arc;
 
@@ -8,26 +8,62 @@ use regorus::{Engine as Regorus, Value};
 
 use super::Engine;
 
-pub(crate) struct Rego(RegoVM);
+/// The rule that is asked for.
+const ALLOW: &str = "data.weir.allow";
 
-impl Rego {
+fn engine(policy: &str) -> Regorus {
+    let mut engine = Regorus::new();
+    engine.add_policy("weir.rego".to_owned(), policy.to_owned()).expect("the policy parses");
+    engine
+}
+
+fn data(json: &str) -> Value {
+    Value::from_json_str(json).expect("data are JSON")
+}
+
+fn input(request: &str) -> Value {
+    Value::from_json_str(request).expect("a request is JSON")
+}
+
+/// The engine as its documentation has it.
+pub(crate) struct Interpreter(Regorus);
+
+impl Interpreter {
     /// A policy, and its data as JSON.
-    pub(crate) fn new(policy: &str, data: &str) -> Rego {
-        const ALLOW: &str = "data.weir.allow";
-        let mut engine = Regorus::new();
-        engine.add_policy("weir.rego".to_owned(), policy.to_owned()).expect("the policy parses");
+    pub(crate) fn new(policy: &str, json: &str) -> Interpreter {
+        let mut engine = engine(policy);
+        engine.add_data(data(json)).expect("no rule is called as they are");
+        Interpreter(engine)
+    }
+}
+
+impl Engine for Interpreter {
+    fn allows(&mut self, request: &str) -> bool {
+        self.0.set_input(input(request));
+        let answer = self.0.eval_rule(ALLOW.to_owned()).expect("the policy answers");
+        *answer.as_bool().expect("the rule is a yes or a no")
+    }
+}
+
+/// The quickest form we know.
+pub(crate) struct Bytecode(RegoVM);
+
+impl Bytecode {
+    /// A policy, and its data as JSON.
+    pub(crate) fn new(policy: &str, json: &str) -> Bytecode {
+        let mut engine = engine(policy);
         let compiled = engine.compile_with_entrypoint(&ALLOW.into()).expect("the policy compiles");
         let program = Compiler::compile_from_policy(&compiled, &[ALLOW]).expect("the policy compiles to bytecode");
         let mut machine = RegoVM::new();
         machine.load_program(Arc::clone(&program));
-        machine.set_data(Value::from_json_str(data).expect("data are JSON")).expect("no rule is called as they are");
-        Rego(machine)
+        machine.set_data(data(json)).expect("no rule is called as they are");
+        Bytecode(machine)
     }
 }
 
-impl Engine for Rego {
+impl Engine for Bytecode {
     fn allows(&mut self, request: &str) -> bool {
-        self.0.set_input(Value::from_json_str(request).expect("a request is JSON"));
+        self.0.set_input(input(request));
         *self.0.execute().expect("the policy answers").as_bool().expect("the rule is a yes or a no")
     }
 }

@@ -25,10 +25,10 @@ const AS_IN_A_VERDICT: [&str; 4] = ["findings", "edits", "scores", "obligations"
 
 /// The verdict that a result set of OPA's means, as JSON.
 pub(super) fn verdict(results: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    // Most policies only say yes or no.
+    // Most policies only say yes or no, which OPA's modules write like this.
     match results {
-        br#"{{"result":true}}"# => return Ok(br#"{"effect":"allow"}"#.to_vec()),
-        br#"{{"result":false}}"# => return Ok(br#"{"effect":"deny"}"#.to_vec()),
+        br#"{{"result": true}}"# => return Ok(br#"{"effect":"allow"}"#.to_vec()),
+        br#"{{"result": false}}"# => return Ok(br#"{"effect":"deny"}"#.to_vec()),
         _ => {}
     }
     let unread = |why: &str| bad_output(&format!("the result of the policy cannot be read: {why}"));
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn yes_and_no_are_the_same_by_the_short_way() {
         for (document, effect) in [("true", "allow"), ("false", "deny")] {
-            let long = verdict(format!(r#"{{{{"result": {document}}}}}"#).as_bytes()).unwrap();
-            let short = verdict(format!(r#"{{{{"result":{document}}}}}"#).as_bytes()).unwrap();
+            let long = verdict(format!(r#"{{{{"result":{document}}}}}"#).as_bytes()).unwrap();
+            let short = verdict(format!(r#"{{{{"result": {document}}}}}"#).as_bytes()).unwrap();
             assert_eq!(
                 (short, long),
                 (format!(r#"{{"effect":"{effect}"}}"#).into(), format!(r#"{{"effect":"{effect}"}}"#).into())
