@@ -219,8 +219,8 @@ impl<'a> Workbench<'a> {
     }
 
     async fn prepare(&mut self, binding: &'a Binding) -> Result<Prepared, Report> {
-        let refused =
-            |message: String| LoadError { policy: binding.name.clone(), message: short(message), help: None };
+        let bundle = self.bundle;
+        let refused = |message: String| checks::refused(bundle, binding, short(message), None);
         let Looked { facts, validated, wasm, module, data } = self.modules[binding.module.as_str()]
             .as_ref()
             .map_err(|problems| Report::from(problems.iter().cloned().map(refused).collect::<Vec<LoadError>>()))?;

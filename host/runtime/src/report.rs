@@ -44,6 +44,12 @@ pub struct SetError {
 /// One policy that could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadError {
+    /// The set's file as its reader named it.
+    pub file: String,
+    /// Line of the policy's table, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
     /// The policy's name in the set.
     pub policy: String,
     /// What is wrong.
@@ -113,6 +119,7 @@ impl fmt::Display for SetError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", harmless(&self.file), self.line, self.column)?;
         write!(f, "policy {}: {}", quoted(&self.policy), harmless(&self.message))?;
         write_help(f, self.help.as_deref())
     }
@@ -137,6 +144,11 @@ fn write_help(f: &mut fmt::Formatter<'_>, help: Option<&str>) -> fmt::Result {
 mod tests {
     use super::*;
 
+    fn error(policy: &str, message: &str, help: Option<&str>) -> LoadError {
+        let (file, help) = ("weir.toml".to_owned(), help.map(str::to_owned));
+        LoadError { file, line: 3, column: 1, policy: policy.into(), message: message.into(), help }
+    }
+
     fn report() -> Report {
         Report {
             set: vec![
@@ -155,7 +167,7 @@ mod tests {
                     help: None,
                 },
             ],
-            load: vec![LoadError { policy: "pii".into(), message: "no module `a.wasm`".into(), help: None }],
+            load: vec![error("pii", "no module `a.wasm`", None)],
             transient: false,
             overtaken: false,
         }
@@ -165,7 +177,7 @@ mod tests {
     fn prints_as_compilers_do() {
         let expected = "weir.toml:14:9: unknown key `grant`\n  help: did you mean `grants`?\n\
                         weir.toml:20:1: duplicate key `pii`\n\
-                        policy `pii`: no module `a.wasm`";
+                        weir.toml:3:1: policy `pii`: no module `a.wasm`";
         assert_eq!(report().to_string(), expected);
     }
 
@@ -177,22 +189,23 @@ mod tests {
                 {"file": "weir.toml", "line": 14, "column": 9, "message": "unknown key `grant`", "help": "did you mean `grants`?"},
                 {"file": "weir.toml", "line": 20, "column": 1, "message": "duplicate key `pii`", "help": null},
             ],
-            "load": [{"policy": "pii", "message": "no module `a.wasm`", "help": null}],
+            "load": [
+                {"file": "weir.toml", "line": 3, "column": 1, "policy": "pii", "message": "no module `a.wasm`", "help": null},
+            ],
         });
         assert_eq!(json, expected);
     }
 
     #[test]
     fn what_a_terminal_would_obey_is_replaced() {
-        let error = LoadError { policy: "p".into(), message: "x\ry".into(), help: Some("\u{7}".into()) };
-        assert_eq!(error.to_string(), "policy `p`: x\u{fffd}y\n  help: \u{fffd}");
+        let error = error("p", "x\ry", Some("\u{7}"));
+        assert_eq!(error.to_string(), "weir.toml:3:1: policy `p`: x\u{fffd}y\n  help: \u{fffd}");
     }
 
     #[test]
     fn help_of_several_lines_stays_so() {
-        let help = Some("one to start from:\nset = \"s\"".into());
-        let error = LoadError { policy: "p".into(), message: "x".into(), help };
-        assert_eq!(error.to_string(), "policy `p`: x\n  help: one to start from:\n  set = \"s\"");
+        let error = error("p", "x", Some("one to start from:\nset = \"s\""));
+        assert_eq!(error.to_string(), "weir.toml:3:1: policy `p`: x\n  help: one to start from:\n  set = \"s\"");
     }
 
     #[test]

@@ -6,8 +6,14 @@ use crate::loader::Bundle;
 use crate::manifest::Manifest;
 use crate::report::{LoadError, Report, SetError};
 use crate::schema::ConfigSchema;
-use crate::set::{Binding, is_checkpoint_name};
+use crate::set::{Binding, Place, is_checkpoint_name};
 use crate::text::{one_line, quoted};
+
+/// Why a policy cannot be loaded, at its table in the set.
+pub(super) fn refused(bundle: &Bundle, binding: &Binding, message: String, help: Option<String>) -> LoadError {
+    let (file, policy, Place { line, column }) = (bundle.file.clone(), binding.name.clone(), binding.place);
+    LoadError { file, line, column, policy, message, help }
+}
 
 /// Everything that can be checked without compiling.
 pub(super) fn check(
@@ -19,9 +25,8 @@ pub(super) fn check(
     /// A hostile manifest can be wrong a million times.
     const EXAMPLES: usize = 20;
     let mut report = Report::default();
-    let policy = || binding.name.clone();
     let mut refuse =
-        |message: String, help: Option<String>| report.load.push(LoadError { policy: policy(), message, help });
+        |message: String, help: Option<String>| report.load.push(refused(bundle, binding, message, help));
     let problems = abi::check(facts, |grant| binding.grants.contains(&grant));
     problems.into_iter().for_each(|(message, help)| refuse(message, help));
     let granted = |wanted: &&String| binding.grants.iter().any(|grant| grant.as_str() == *wanted);
@@ -57,7 +62,7 @@ fn config_errors(
         Ok(schema) => schema,
         Err(error) => {
             let message = format!("the schema in its manifest is not valid: {}", one_line(&error, 1024));
-            load.push(LoadError { policy: binding.name.clone(), message, help: None });
+            load.push(refused(bundle, binding, message, None));
             return Vec::new();
         }
     };
