@@ -284,7 +284,7 @@ fn a_bundle_may_be_a_folder_of_the_set() {
         }
     }
     std::os::unix::fs::symlink("/etc/hostname", folder.path().join("authz/data.json")).unwrap();
-    assert!(open().map(|_| ()).unwrap_err().contains("leads out of the folder"));
+    assert!(open().map(|_| ()).unwrap_err().contains("its `data.json`: it leads out of the folder"));
     fs::remove_file(folder.path().join("authz/data.json")).unwrap();
     fs::remove_file(folder.path().join("authz/policy.wasm")).unwrap();
     assert!(open().map(|_| ()).unwrap_err().contains("a folder without `policy.wasm` is no bundle"));

@@ -39,7 +39,8 @@ impl Gathered<'_> {
             if kind == FileType::Directory {
                 self.folder(&path, &format!("{inside}/"), depth + 1)?;
             } else if bundle::is_part(&name) {
-                let content = self.set.file(&path, MOST_BYTES)?;
+                let content = self.set.file(&path, MOST_BYTES);
+                let content = content.map_err(|error| io::Error::other(format!("its `{inside}`: {error}")))?;
                 self.bytes += content.len() as u64;
                 if self.bytes > MOST_BYTES {
                     return Err(io::Error::other(format!("the bundle has more than {MOST_BYTES} bytes")));

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use flate2::read::GzDecoder;
+use serde::Deserialize;
 use tar::{Archive, EntryType, Header};
 use weir_rego::Value;
 
@@ -103,7 +104,11 @@ impl Parts {
         match name {
             // Only that of the whole bundle counts, as with OPA.
             MANIFEST if folders.is_empty() => {
-                self.manifest = serde_json::from_slice(&content).map_err(|error| error.to_string())?;
+                // An object: a list of its members' values would do for serde.
+                let members: serde_json::Map<_, _> =
+                    serde_json::from_slice(&content).map_err(|error| error.to_string())?;
+                self.manifest =
+                    Manifest::deserialize(serde_json::Value::Object(members)).map_err(|error| error.to_string())?;
             }
             MANIFEST => {}
             _ if DATA.contains(&name) => {
@@ -204,6 +209,10 @@ mod tests {
             (vec![module, ("/data.yaml", b"- 1")], "data is an object"),
             (vec![module, ("/data.yml", b"a: 1"), ("/data.json", b"{\"a\":1}")], "`a` is in the data twice"),
             (vec![module, ("/.manifest", b"{")], "`/.manifest` in the bundle: EOF"),
+            (
+                vec![module, ("/.manifest", b"[]")],
+                "`/.manifest` in the bundle: invalid type: sequence, expected a map",
+            ),
             (
                 vec![module, ("/.manifest", br#"{"roots":["b"]}"#), ("/data.json", b"{\"a\":1}")],
                 "`a` is outside of its roots",
