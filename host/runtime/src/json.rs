@@ -48,6 +48,8 @@ impl Kind {
 #[derive(Debug, Clone, Copy)]
 struct Node {
     kind: Kind,
+    /// Whether its text has escapes.
+    escaped: bool,
     start: u32,
     end: u32,
     /// Index of the node after this one and all it holds.
@@ -107,6 +109,11 @@ impl<'a> Value<'a> {
         (node.start as usize, node.end as usize)
     }
 
+    /// The text behind a key or text.
+    fn unescaped(self) -> Cow<'a, str> {
+        text_of(self.raw(), self.node().escaped)
+    }
+
     /// The members of an object, in order; nothing for other kinds.
     pub(crate) fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
         let end = if self.kind() == Kind::Object { self.node().next } else { self.index + 1 };
@@ -116,7 +123,7 @@ impl<'a> Value<'a> {
                 let key = Value { document: self.document, index };
                 let value = Value { document: self.document, index: index + 1 };
                 index = value.node().next;
-                (unescape(key.raw()), value)
+                (key.unescaped(), value)
             })
         })
     }
@@ -152,11 +159,11 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn as_text(self) -> Option<Cow<'a, str>> {
-        (self.kind() == Kind::Text).then(|| unescape(self.raw()))
+        (self.kind() == Kind::Text).then(|| self.unescaped())
     }
 
     pub(crate) fn text(self, at: &Path<'_>) -> Result<Cow<'a, str>, JsonError> {
-        self.expect(Kind::Text, at).map(|value| unescape(value.raw()))
+        self.expect(Kind::Text, at).map(Value::unescaped)
     }
 
     pub(crate) fn number<T: std::str::FromStr>(self, at: &Path<'_>, what: &str) -> Result<T, JsonError> {
@@ -227,7 +234,7 @@ impl<'a> Places<'a> {
         let value = self.at(pointer)?;
         match value.kind() {
             Kind::Number => Some(value.raw()),
-            Kind::Text => Some(self.texts.entry(value.index).or_insert_with(|| unescape(value.raw()))),
+            Kind::Text => Some(self.texts.entry(value.index).or_insert_with(|| value.unescaped())),
             _ => None,
         }
     }
@@ -294,13 +301,12 @@ fn array_index(segment: &str) -> Option<usize> {
     (canonical && segment.bytes().all(|b| b.is_ascii_digit())).then(|| segment.parse().ok())?
 }
 
-/// The text behind a checked JSON string, quotes included in `raw`.
-fn unescape(raw: &str) -> Cow<'_, str> {
-    let inner = &raw[1..raw.len() - 1];
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
+/// The text behind a checked JSON string, quotes included in `raw`, which has escapes or not.
+fn text_of(raw: &str, escaped: bool) -> Cow<'_, str> {
+    match escaped {
+        true => Cow::Owned(serde_json::from_str(raw).expect("the scan has checked every escape of this string")),
+        false => Cow::Borrowed(&raw[1..raw.len() - 1]),
     }
-    Cow::Owned(serde_json::from_str(raw).expect("the scan has checked every escape of this string"))
 }
 
 /// `text` as a JSON string, quotes included, appended to `out`.

@@ -139,8 +139,7 @@ impl<H: Handler> Connection<H> {
                 if first.swap(false, Ordering::Relaxed) {
                     begun.notify_one();
                 }
-                // Large futures are moved several times on their way to whoever polls them.
-                let answered = Box::pin(Arc::clone(&handler).handle(request, peer.clone()));
+                let answered = Arc::clone(&handler).handle(request, peer.clone());
                 async move { Ok::<_, Infallible>(answered.await) }
             })
         };

@@ -95,7 +95,11 @@ impl From<Refusal> for Problem {
 
 /// A body of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Body {
-    whole(serde_json::to_vec(value).expect("answers always serialise into memory"))
+    /// Room for most decisions without growing.
+    const USUAL: usize = 1_000;
+    let mut body = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut body, value).expect("answers always serialise into memory");
+    whole(body)
 }
 
 /// An answer of JSON, 200.

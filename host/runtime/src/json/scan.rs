@@ -1,8 +1,9 @@
 //! The scan itself: one pass over the text, an explicit stack of open containers.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{JsonError, Kind, Node, unescape};
+use super::{JsonError, Kind, Node, text_of};
 
 /// An open container.
 struct Frame {
@@ -20,8 +21,8 @@ struct Scan<'a> {
     position: usize,
     nodes: Vec<Node>,
     stack: Vec<Frame>,
-    /// Spans of the keys of all open objects, innermost last: duplicates are found when an object closes.
-    keys: Vec<(u32, u32)>,
+    /// Nodes of the keys of all open objects, innermost last: duplicates are found when an object closes.
+    keys: Vec<usize>,
     max_depth: usize,
 }
 
@@ -62,11 +63,14 @@ impl<'a> Scan<'a> {
     /// Reads one scalar or opens one container. True where the next thing to read is a value inside it.
     fn value(&mut self) -> Result<bool, JsonError> {
         self.space();
-        let start = self.position;
+        let (start, mut escaped) = (self.position, false);
         let kind = match self.peek() {
             Some(b'{') => return self.open(Kind::Object),
             Some(b'[') => return self.open(Kind::Array),
-            Some(b'"') => self.text().map(|()| Kind::Text),
+            Some(b'"') => {
+                escaped = self.text()?;
+                Ok(Kind::Text)
+            }
             Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
             Some(b't') => self.word("true").map(|()| Kind::Bool),
             Some(b'f') => self.word("false").map(|()| Kind::Bool),
@@ -74,7 +78,7 @@ impl<'a> Scan<'a> {
             Some(_) => Err(self.error("expected a value")),
             None => Err(self.error("the text ends where a value should stand")),
         }?;
-        self.push(kind, start);
+        self.push(kind, start, escaped);
         Ok(false)
     }
 
@@ -82,7 +86,7 @@ impl<'a> Scan<'a> {
         if self.stack.len() == self.max_depth {
             return Err(self.error(&format!("nested deeper than {} levels (setting `depth`)", self.max_depth)));
         }
-        let node = self.push(kind, self.position);
+        let node = self.push(kind, self.position, false);
         self.position += 1;
         self.stack.push(Frame { node, items: 0, first_key: self.keys.len() });
         self.space();
@@ -129,9 +133,9 @@ impl<'a> Scan<'a> {
                 None => self.container_error(true, None),
             });
         }
-        self.text()?;
-        self.push(Kind::Text, start);
-        self.keys.push((start as u32, self.position as u32));
+        let escaped = self.text()?;
+        let key = self.push(Kind::Text, start, escaped);
+        self.keys.push(key);
         self.space();
         if self.peek() != Some(b':') {
             return Err(self.error("expected `:` after the key"));
@@ -152,15 +156,14 @@ impl<'a> Scan<'a> {
     fn distinct_keys(&mut self) -> Result<(), JsonError> {
         /// Below this many keys comparing each with each is quicker than hashing.
         const FEW: usize = 12;
-        let text = self.text;
         let first = self.stack.last().expect("an object is open").first_key;
-        let key = |(start, end): &(u32, u32)| unescape(&text[*start as usize..*end as usize]);
         let keys = &self.keys[first..];
         let twice = if keys.len() <= FEW {
-            (1..keys.len()).find(|&i| keys[..i].iter().any(|earlier| key(earlier) == key(&keys[i])))
+            let key = |place: usize| self.key_text(keys[place]);
+            (1..keys.len()).find(|&place| (0..place).any(|earlier| key(earlier) == key(place)))
         } else {
             let mut seen = HashSet::with_capacity(keys.len());
-            keys.iter().position(|span| !seen.insert(key(span)))
+            keys.iter().position(|node| !seen.insert(self.key_text(*node)))
         };
         let Some(place) = twice else { return Ok(()) };
         // The pointer of an error names the newest key, so the one given twice has to be it.
@@ -176,8 +179,10 @@ impl<'a> Scan<'a> {
         Err(self.error("there is text after the value"))
     }
 
-    fn text(&mut self) -> Result<(), JsonError> {
+    /// Reads a text; the answer is whether it has escapes.
+    fn text(&mut self) -> Result<bool, JsonError> {
         self.position += 1;
+        let mut escaped = false;
         loop {
             let rest = &self.bytes[self.position..];
             let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
@@ -185,9 +190,12 @@ impl<'a> Scan<'a> {
             match self.peek() {
                 Some(b'"') => {
                     self.position += 1;
-                    return Ok(());
+                    return Ok(escaped);
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    self.escape()?;
+                    escaped = true;
+                }
                 Some(_) => return Err(self.error("control character in text, write it as an escape")),
                 None => return Err(self.error("text that does not end")),
             }
@@ -271,10 +279,17 @@ impl<'a> Scan<'a> {
         self.bytes.get(self.position).copied()
     }
 
-    fn push(&mut self, kind: Kind, start: usize) -> usize {
+    fn push(&mut self, kind: Kind, start: usize, escaped: bool) -> usize {
         let index = self.nodes.len();
-        self.nodes.push(Node { kind, start: start as u32, end: self.position as u32, next: index as u32 + 1 });
+        let (start, end) = (start as u32, self.position as u32);
+        self.nodes.push(Node { kind, escaped, start, end, next: index as u32 + 1 });
         index
+    }
+
+    /// The text of a key, by its node.
+    fn key_text(&self, node: usize) -> Cow<'a, str> {
+        let Node { start, end, escaped, .. } = self.nodes[node];
+        text_of(&self.text[start as usize..end as usize], escaped)
     }
 
     fn top(&mut self) -> &mut Frame {
@@ -312,9 +327,9 @@ impl<'a> Scan<'a> {
                 continue;
             }
             let last = self.stack.get(level + 1).map_or(self.keys.len(), |inner| inner.first_key);
-            if let Some((start, end)) = self.keys[frame.first_key..last].last() {
+            if let Some(key) = self.keys[frame.first_key..last].last() {
                 pointer.push('/');
-                pointer.push_str(&super::escape_segment(&unescape(&self.text[*start as usize..*end as usize])));
+                pointer.push_str(&super::escape_segment(&self.key_text(*key)));
             }
         }
         JsonError { pointer, message: format!("{message} (byte {})", self.position) }
