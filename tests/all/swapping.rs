@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use weir::{
-    Change, Compiler, Decision, Effect, GenerationEvent, GenerationNumber, Recorder, Report, RollbackError, Runtime,
-    Source,
+    Change, Compiler, Decision, Digest, Effect, GenerationEvent, GenerationNumber, Recorder, Report, RollbackError,
+    Runtime, Source,
 };
 
 use crate::harness::{
@@ -250,6 +250,28 @@ fn used() -> (u64, usize) {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     let kib = line.trim().trim_end_matches(" kB").parse().unwrap();
     (kib, std::fs::read_dir("/proc/self/fd").unwrap().count())
+}
+
+/// A module whose digest has a name in the store is not walked over again, unless the code behind the name is none of ours.
+#[test]
+fn a_name_in_the_store_vouches_for_nothing() {
+    let store = tempfile::tempdir().unwrap();
+    let store = store.path().join("code");
+    let open = |wasm: &[u8]| {
+        let builder = Runtime::builder().recorder(Recorder::memory(10)).store(&store).ready_instances(16);
+        let opened = pollster::block_on(builder.open(Source::memory(one_policy(""), [("p.wasm", wasm)])));
+        opened.map(drop).map_err(|error| error.to_string())
+    };
+    let locals = "(local i32)".repeat(2_001);
+    let module = guest(&format!("(func {locals})"), "(i64.const 18)");
+    let refused = open(&module).unwrap_err();
+    assert!(refused.contains("2001 locals"), "{refused}");
+    open(&constant(r#"{"effect":"allow"}"#)).unwrap();
+    let entries = std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let engine = entries.filter_map(|name| Some(name.split_once('-')?.1.to_owned())).next().unwrap();
+    let digest = Digest::of(&module).to_string().replace("sha256:", "");
+    std::fs::write(store.join(format!("{digest}-{engine}")), "whatever").unwrap();
+    assert_eq!(open(&module).unwrap_err(), refused);
 }
 
 /// Runs a test in a process of its own, where nothing else uses memory.

@@ -74,7 +74,8 @@ pub(crate) fn rules() -> impl Hash {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
     Nobody,
-    /// It passed here before, under the same rules: its facts are read, and it is not validated again.
+    /// It passed here before, under the same rules: its facts are read, but not the bodies of its functions, and it is not
+    /// validated again.
     Validated,
 }
 
@@ -222,7 +223,7 @@ impl Inspection {
 }
 
 /// Whether a module or component keeps the rules of Wasm and uses only what a guest may use.
-pub(crate) fn validate(wasm: &[u8]) -> Result<(), String> {
+fn validate(wasm: &[u8]) -> Result<(), String> {
     let features = if is_component(wasm) { FEATURES.union(WasmFeatures::COMPONENT_MODEL) } else { FEATURES };
     let mut validator = Validator::new_with_features(features);
     let what = if is_component(wasm) { "component" } else { "module" };
