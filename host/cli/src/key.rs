@@ -1,8 +1,8 @@
 //! `weir key`: who may ask a server.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -66,6 +66,8 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let path = &args.keys;
+    // Of two that change the file at once, the second begins with what the first has written.
+    let _alone = (!matches!(args.command, Command::List)).then(|| locked(path)).transpose()?;
     let mut file = match path.exists() {
         true => KeyFile::read(path).map_err(Failed::input)?,
         false => KeyFile::default(),
@@ -121,11 +123,31 @@ fn list(out: &mut impl Write, file: &KeyFile) -> io::Result<()> {
     table.painted(paint).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// Puts a new file in the place of the old one, for its owner alone, so that a server never reads half of it.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The folder of a file, for one process at a time until it is dropped.
+fn locked(path: &Path) -> Result<File, Failed> {
+    let folder = folder(path);
+    let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    locked.or_environment("lock", folder.display())
+}
+
+/// Puts a new file in the place of the old one, so that a server never reads half of it: for its owner alone, who may be the
+/// server's user and not whoever calls this.
 fn write(path: &Path, file: &KeyFile) -> Result<(), Failed> {
     let new = path.with_extension("toml.new");
     let written = || -> io::Result<()> {
-        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // Somebody who was killed has left it.
+        let _ = std::fs::remove_file(&new);
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let give = |to: &Metadata| fchown(&out, Some(to.uid()), Some(to.gid()));
+        match std::fs::metadata(path) {
+            Ok(former) => give(&former)?,
+            // Root makes the first file in a server's own folder for that server; for others it stays their own.
+            Err(_) => _ = std::fs::metadata(folder(path)).and_then(|folder| give(&folder)),
+        }
         out.write_all(file.text().as_bytes())?;
         out.sync_all()?;
         std::fs::rename(&new, path)

@@ -33,6 +33,7 @@ use crate::terminal::say;
 ///   listen = "127.0.0.1:7171"         where requests are answered; or "unix:/run/weir/weir.sock"
 ///   admin = "127.0.0.1:7172"          where operators ask, likewise; "" for none
 ///   insecure = false                  true: listen beyond the loopback without encryption
+///   share_addresses = false           true: another server may listen there, too, as a successor does
 ///   keys = "keys.toml"                who may ask (`weir key`); default: everybody, as tenant `default`
 ///   tls.certificate = "server.pem"    encrypt; default: no encryption. Read again when it is replaced
 ///   tls.key = "server.key"

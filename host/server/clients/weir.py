@@ -199,7 +199,7 @@ class Weir:
         """Asks for one decision. Never raises: what cannot be asked is denied."""
         try:
             return _decision(*self._post("/v1/evaluate", request))
-        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
+        except Exception as error:
             return _denied(f"{type(error).__name__}: {error}")
 
     def evaluate_batch(self, requests: Sequence[Request]) -> list[Decision]:
@@ -214,7 +214,7 @@ class Weir:
                 _decision(200, one["decision"]) if "decision" in one else _denied(_problem(0, one.get("problem")))
                 for one in answers
             ]
-        except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
+        except Exception as error:
             return [_denied(f"{type(error).__name__}: {error}") for _ in requests]
 
     def _post(self, path: str, value: Mapping[str, Any]) -> tuple[int, Any]:

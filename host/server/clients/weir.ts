@@ -195,7 +195,7 @@ function problem(status: number, answer: unknown): string {
 }
 
 function decision(answer: unknown): Decision {
-  const { effect } = (answer ?? {}) as Partial<Decision>;
-  const known = effect === "allow" || effect === "review" || effect === "deny";
-  return known ? (answer as Decision) : denied("an answer without an effect");
+  const { effect, decided_by } = (answer ?? {}) as Partial<Decision>;
+  const known = (effect === "allow" || effect === "review" || effect === "deny") && Array.isArray(decided_by);
+  return known ? (answer as Decision) : denied("an answer that is no decision");
 }

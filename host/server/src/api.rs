@@ -119,8 +119,11 @@ impl Api {
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
         let body = body::read(request, self.settings.batch_bytes, "batch_bytes", self.settings.body_timeout).await?;
-        let Batch { requests } = serde_json::from_slice(&body)
-            .map_err(|error| Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {error}")))?;
+        let bad = |why: String| Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {why}"));
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(bad("it is no object".to_owned()));
+        }
+        let Batch { requests } = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
         let most = self.settings.batch_requests;
         if requests.len() > most {
             let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());

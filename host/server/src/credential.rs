@@ -20,7 +20,8 @@ use crate::problem::Problem;
 const DEFAULT_TENANT: &str = "default";
 /// The tenant of keys whose holders name one in each request.
 const ANY: &str = "*";
-/// Wrong keys an address may send within [`WINDOW`]; its next ones are not even looked at.
+/// Wrong keys an address may send within [`WINDOW`]; the next ones are told to wait. A right key is answered all the same: others
+/// may ask from its address, through a proxy.
 const TRIES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Refusals within [`WINDOW`] that are logged and recorded; the next ones are counted.
@@ -121,28 +122,28 @@ impl Door {
         if let (None, Some((id, key))) = (headers.get(AUTHORIZATION), file.of_certificate(&peer.names, now)) {
             return self.allowed(id, key, from, role);
         }
-        if self.has_tried_too_often(from) {
-            return Err(Problem {
-                retry_after_ms: Some(WINDOW.as_millis() as u64),
-                ..Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_tries",
-                    "too many wrong keys from this address",
-                )
-            });
-        }
         let mut sent = headers.get_all(AUTHORIZATION).iter();
         let bearer = |value: &hyper::header::HeaderValue| {
             let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
         };
         let key = sent.next().and_then(bearer).filter(|_| sent.next().is_none());
-        let Some((id, key)) = key.as_deref().and_then(|key| file.find(key, now)) else {
-            self.note(from, None);
-            let detail = "expected `Authorization: Bearer` with a key of this server, made by `weir key new`";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_key", detail));
-        };
-        self.allowed(id, key, from, role)
+        match key.as_deref().and_then(|key| file.find(key, now)) {
+            Some((id, key)) => self.allowed(id, key, from, role),
+            None => Err(self.unknown(from)),
+        }
+    }
+
+    /// The answer to somebody without a key of this server.
+    fn unknown(&self, from: IpAddr) -> Problem {
+        if self.has_tried_too_often(from) {
+            let detail = "too many wrong keys from this address";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", detail);
+            return Problem { retry_after_ms: Some(WINDOW.as_millis() as u64), ..problem };
+        }
+        self.note(from, None);
+        let detail = "expected `Authorization: Bearer` with a key of this server, made by `weir key new`";
+        Problem::new(StatusCode::UNAUTHORIZED, "no_key", detail)
     }
 
     /// On whose behalf the holder of a key asks, if it is for that.

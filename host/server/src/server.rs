@@ -20,7 +20,7 @@ use crate::tls::{Tls, TlsError};
 
 /// Who may watch events at once.
 const WATCHERS: usize = 64;
-/// How often the files of keys and certificates are looked at.
+/// How often the files of keys and certificates are looked at, and whether records can be written.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Why a server cannot start.
@@ -79,10 +79,11 @@ impl Server {
         let settings = settings.checked().map_err(ServeError::Settings)?;
         let keys = settings.keys.as_deref().map(Keys::open).transpose().map_err(ServeError::Keys)?.map(Arc::new);
         let tls = settings.tls.as_ref().map(Tls::open).transpose().map_err(ServeError::Tls)?.map(Arc::new);
+        let bind = if settings.share_addresses { Socket::bind_shared } else { Socket::bind };
         let mut sockets = sockets.into_iter();
         let mut listen = |address: &Address| match sockets.next() {
             Some(socket) => Ok(socket),
-            None => Socket::bind(address).map_err(|error| ServeError::Listen(address.clone(), error)),
+            None => bind(address).map_err(|error| ServeError::Listen(address.clone(), error)),
         };
         let socket = listen(&settings.listen)?.encrypted(tls.clone());
         let admin = settings.admin.as_ref().map(&mut listen).transpose()?;
@@ -113,6 +114,7 @@ impl Server {
     /// Answers until `stop` is ready, and then what has begun, for as long as the grace lasts.
     pub async fn run(self, runtime: Arc<Runtime>, stop: impl Future<Output = ()>) {
         let Server { settings, keys, tls, socket, admin } = self;
+        let records = Arc::clone(&runtime);
         let (door, counts) = (Arc::new(Door::new(keys.clone(), Arc::clone(&runtime))), Arc::<Counts>::default());
         let api = Api {
             runtime: Arc::clone(&runtime),
@@ -129,8 +131,17 @@ impl Server {
             tokio::spawn(serve(socket, settings, Arc::new(admin), stopped.clone()))
         });
         let look = async {
+            let mut recorded = true;
             loop {
                 tokio::time::sleep(LOOK).await;
+                let works = records.recorder().is_working();
+                match (std::mem::replace(&mut recorded, works), works) {
+                    (true, false) => {
+                        tracing::error!("records cannot be written: decisions are what `when_record_fails` says")
+                    }
+                    (false, true) => tracing::info!("records are written again"),
+                    _ => {}
+                }
                 keys.iter().for_each(|keys| keys.refresh());
                 tls.iter().for_each(|tls| tls.refresh());
             }

@@ -23,6 +23,9 @@ pub struct Settings {
     pub admin: Option<Address>,
     /// Answers beyond the loopback without encryption, for hosts that have a proxy before them; default false.
     pub insecure: bool,
+    /// Another server may listen on the same addresses, as a successor does before this one ends; both have to say so. Default
+    /// false: two servers would answer in turn.
+    pub share_addresses: bool,
     /// File of keys, as `weir key` writes it. Without one everybody who reaches `listen` may ask, for the tenant `default`.
     pub keys: Option<PathBuf>,
     /// What connections are encrypted with; default none.
@@ -65,6 +68,7 @@ impl Default for Settings {
             listen: Address::Tcp((Ipv4Addr::LOCALHOST, 7171).into()),
             admin: Some(Address::Tcp((Ipv4Addr::LOCALHOST, 7172).into())),
             insecure: false,
+            share_addresses: false,
             keys: None,
             tls: None,
             connections: 10_000,
@@ -120,6 +124,19 @@ impl Settings {
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(SettingsError(format!("`{name}` is 0, so nobody could ask; expected 1 or more")));
+        }
+        if self.timeout > self.longest_timeout {
+            let (timeout, longest) = (self.timeout.as_millis(), self.longest_timeout.as_millis());
+            return Err(SettingsError(format!(
+                "`timeout` is {timeout} ms, beyond the longest that a caller may wait: `longest_timeout` is {longest} ms"
+            )));
+        }
+        let has_port = self.listen.tcp().is_none_or(|address| address.port() != 0);
+        if has_port && self.admin.as_ref() == Some(&self.listen) {
+            return Err(SettingsError(format!(
+                "`listen` and `admin` are both {}: operators need an address of their own, or none (`admin = \"\"`)",
+                self.listen
+            )));
         }
         if !self.listen.is_local() && self.tls.is_none() && !self.insecure {
             return Err(SettingsError(format!(
@@ -190,6 +207,8 @@ mod tests {
             ("[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"", "there is no `keys`"),
             ("[tls]\ncertificate = \"c\"", "missing field `key`"),
             ("listen = \"unix:\"", "line 1"),
+            ("listen = \"127.0.0.1:80\"\nadmin = \"127.0.0.1:80\"", "both 127.0.0.1:80"),
+            ("timeout = \"6 s\"", "`longest_timeout` is 5000 ms"),
             ("listen = 80", "line 1"),
         ] {
             let error = Settings::parse(text).expect_err(text).to_string();

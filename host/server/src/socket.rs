@@ -101,14 +101,25 @@ pub(crate) enum Stream {
 }
 
 impl Socket {
-    /// Listens, so that a successor can listen to the same address before this one has gone. Must be called inside a tokio
-    /// runtime.
+    /// Listens. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The system does not let it, or somebody else listens there.
+    pub fn bind(address: &Address) -> io::Result<Socket> {
+        Socket::listen(address, false)
+    }
+
+    /// As [`Socket::bind`], but others that do the same may listen to the same port, such as a successor before this one has gone.
     ///
     /// # Errors
     /// The system does not let it.
-    pub fn bind(address: &Address) -> io::Result<Socket> {
+    pub fn bind_shared(address: &Address) -> io::Result<Socket> {
+        Socket::listen(address, true)
+    }
+
+    fn listen(address: &Address, shared: bool) -> io::Result<Socket> {
         let listener = match address {
-            Address::Tcp(address) => Listener::Tcp(tcp(*address)?),
+            Address::Tcp(address) => Listener::Tcp(tcp(*address, shared)?),
             Address::Unix(path) => unix(path)?,
         };
         Ok(Socket { listener, inherited: false, tls: None })
@@ -185,10 +196,10 @@ impl Socket {
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
+    socket.set_reuseport(shared)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

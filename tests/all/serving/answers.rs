@@ -49,7 +49,7 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
     let headers: String = (0..150).map(|number| format!("X-{number}: 1\r\n")).collect();
     let large = format!("X-Large: {}\r\n", "x".repeat(60_000));
     let chunked = "POST /v1/evaluate HTTP/1.1\r\nHost: w\r\nContent-Type: application/json\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    let cases: [(String, u16, &str); 20] = [
+    let cases: [(String, u16, &str); 21] = [
         (post("/v1/evaluate", "", "{"), 400, "bad_request"),
         (post("/v1/evaluate", "", r#"{"checkpoint":7}"#), 400, "bad_request"),
         (post("/v1/evaluate", "", r#"{"checkpoint":"test","checkpoint":"test"}"#), 400, "bad_request"),
@@ -58,6 +58,7 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
         (post("/v1/evaluate/batch", "", &"x".repeat(4_001)), 413, "too_large"),
         (post("/v1/evaluate/batch", "", &many), 413, "too_large"),
         (post("/v1/evaluate/batch", "", r#"{"request":[]}"#), 400, "bad_batch"),
+        (post("/v1/evaluate/batch", "", r#"[[{"checkpoint":"test"}]]"#), 400, "bad_batch"),
         (post("/v1/evaluate", "Weir-Timeout-Ms: soon\r\n", CALL), 400, "bad_header"),
         (post("/v1/evaluate", "Weir-Timeout-Ms: 5001\r\n", CALL), 400, "bad_header"),
         (post("/v1/evaluate", "Weir-Class: first\r\n", CALL), 400, "bad_header"),
@@ -181,6 +182,7 @@ fn keys_say_who_asks() {
     }
     let statuses: Vec<u16> = (0..30).map(|_| with("weir_00_00", CALL).status).collect();
     assert!(statuses.starts_with(&[401]) && statuses.ends_with(&[429]), "{statuses:?}");
+    assert_eq!(with(&own, CALL).status, 200, "others may ask from the same address");
     let refused: Vec<_> =
         records(&serving.host).into_iter().filter(|record| record["kind"] == "credential").collect();
     assert_eq!(refused.len(), 1 + 1 + 5 + statuses.iter().filter(|status| **status == 401).count(), "{refused:?}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use weir_server::{Address, Settings};
+use weir_server::{Address, Server, Settings};
 
 use super::{CALL, Serving, connect, post, read};
 use crate::harness::{allows_after, burn, host_of, pause};
@@ -26,9 +26,21 @@ fn what_has_begun_is_answered_and_nothing_new_is_taken() {
 }
 
 #[test]
+fn an_address_has_one_server_unless_both_share_it() {
+    let first = Serving::start(host_of(allows_after("", ""), ""), Settings::default());
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for share_addresses in [false, true] {
+        let listen = Address::Tcp(first.address);
+        let settings = Settings { listen, admin: None, share_addresses, ..Settings::default() };
+        let bound = executor.block_on(async { Server::bind(settings).map(drop) });
+        assert!(bound.unwrap_err().to_string().contains("cannot listen on 127.0.0.1:"));
+    }
+}
+
+#[test]
 fn a_successor_takes_over_without_a_refused_connection() {
     let host = || host_of(allows_after("", ""), "");
-    let mut first = Serving::start(host(), Settings::default());
+    let mut first = Serving::start(host(), Settings { share_addresses: true, ..Settings::default() });
     let (address, admin) = (first.address, first.admin);
     let done = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&done);
@@ -49,8 +61,8 @@ fn a_successor_takes_over_without_a_refused_connection() {
         }
         (answered, cut)
     });
-    let settings =
-        Settings { listen: Address::Tcp(address), admin: Some(Address::Tcp(admin)), ..Settings::default() };
+    let (listen, operators) = (Address::Tcp(address), Some(Address::Tcp(admin)));
+    let settings = Settings { listen, admin: operators, share_addresses: true, ..Settings::default() };
     let second = Serving::at(Arc::new(host()), settings);
     pause(Duration::from_millis(100));
     first.join();

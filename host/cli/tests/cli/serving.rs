@@ -238,6 +238,32 @@ fn every_decision_a_client_saw_is_recorded_however_the_server_ends() {
 }
 
 #[test]
+fn keys_that_are_made_at_once_are_all_there_and_stay_their_owners() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        let made: Vec<_> = (0..8)
+            .map(|number| {
+                scope.spawn({
+                    let place = &place;
+                    move || place.weir(&format!("key new t{number}"))
+                })
+            })
+            .collect();
+        made.into_iter().for_each(|made| assert_eq!(made.join().unwrap().code, Some(0)));
+    });
+    let listed = place.weir("key list").stdout;
+    assert!((0..8).all(|number| listed.contains(&format!("t{number}"))), "{listed}");
+    // Only root can give a file away.
+    let file = place.path("keys.toml");
+    let given = chown(&file, Some(65_534), Some(65_534)).is_ok();
+    let id = listed.lines().find(|line| line.contains("t3")).and_then(|line| line.split_whitespace().next()).unwrap();
+    assert_eq!(place.weir(&format!("key revoke {id}")).code, Some(0));
+    let there = std::fs::metadata(&file).unwrap();
+    assert_eq!((there.uid() == 65_534, there.mode() & 0o777), (given, 0o600));
+}
+
+#[test]
 fn keys_are_made_shown_once_and_revoked_while_the_server_runs() {
     let place = Place::new();
     let made = place.weir("key new acme/claims --expires 90d");
