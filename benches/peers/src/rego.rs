@@ -17,12 +17,8 @@ fn engine(policy: &str) -> Regorus {
     engine
 }
 
-fn data(json: &str) -> Value {
-    Value::from_json_str(json).expect("data are JSON")
-}
-
-fn input(request: &str) -> Value {
-    Value::from_json_str(request).expect("a request is JSON")
+fn value(json: &str) -> Value {
+    Value::from_json_str(json).expect("data and requests are JSON")
 }
 
 /// The engine as its documentation has it.
@@ -30,16 +26,16 @@ pub(crate) struct Interpreter(Regorus);
 
 impl Interpreter {
     /// A policy, and its data as JSON.
-    pub(crate) fn new(policy: &str, json: &str) -> Interpreter {
+    pub(crate) fn new(policy: &str, data: &str) -> Interpreter {
         let mut engine = engine(policy);
-        engine.add_data(data(json)).expect("no rule is called as they are");
+        engine.add_data(value(data)).expect("no rule is called as they are");
         Interpreter(engine)
     }
 }
 
 impl Engine for Interpreter {
     fn allows(&mut self, request: &str) -> bool {
-        self.0.set_input(input(request));
+        self.0.set_input(value(request));
         let answer = self.0.eval_rule(ALLOW.to_owned()).expect("the policy answers");
         *answer.as_bool().expect("the rule is a yes or a no")
     }
@@ -50,20 +46,20 @@ pub(crate) struct Bytecode(RegoVM);
 
 impl Bytecode {
     /// A policy, and its data as JSON.
-    pub(crate) fn new(policy: &str, json: &str) -> Bytecode {
+    pub(crate) fn new(policy: &str, data: &str) -> Bytecode {
         let mut engine = engine(policy);
         let compiled = engine.compile_with_entrypoint(&ALLOW.into()).expect("the policy compiles");
         let program = Compiler::compile_from_policy(&compiled, &[ALLOW]).expect("the policy compiles to bytecode");
         let mut machine = RegoVM::new();
         machine.load_program(Arc::clone(&program));
-        machine.set_data(data(json)).expect("no rule is called as they are");
+        machine.set_data(value(data)).expect("no rule is called as they are");
         Bytecode(machine)
     }
 }
 
 impl Engine for Bytecode {
     fn allows(&mut self, request: &str) -> bool {
-        self.0.set_input(input(request));
+        self.0.set_input(value(request));
         *self.0.execute().expect("the policy answers").as_bool().expect("the rule is a yes or a no")
     }
 }

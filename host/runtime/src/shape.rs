@@ -46,10 +46,9 @@ impl Shape {
     pub(crate) fn stray(&self) -> Option<&str> {
         match self {
             Shape::At(pointer) => {
-                let segments = segments(pointer);
-                let may_be_there = |first: &String| FIELDS.contains(&first.as_str());
-                let stray = segments.is_none_or(|segments| !segments.first().is_none_or(may_be_there));
-                stray.then_some(pointer)
+                let is_field = |first: &String| FIELDS.contains(&first.as_str());
+                let finds = segments(pointer).is_some_and(|segments| segments.first().is_none_or(is_field));
+                (!finds).then_some(pointer)
             }
             Shape::Constant(_) => None,
             Shape::Object(members) => members.iter().find_map(|(_, shape)| shape.stray()),

@@ -34,32 +34,26 @@ fn gently() {
     rustix::process::nice(19).expect("a thread may become less urgent");
 }
 
-/// The languages whose toolchains are there.
-fn languages() -> Vec<&'static str> {
-    let there =
-        |tool: &[&str]| Command::new(tool[0]).args(&tool[1..]).output().is_ok_and(|tried| tried.status.success());
-    let mut found = Vec::new();
-    for (language, tool) in LANGUAGES {
-        if there(tool) {
-            found.push(language);
-            continue;
-        }
-        let required = std::env::var("WEIR_TOOLCHAINS").is_ok_and(|value| value == "required");
-        assert!(!required, "the toolchain of {language} is missing: `{}` does not run", tool.join(" "));
+/// Whether the toolchain of a language is there.
+fn has_toolchain(language: &str, tool: &[&str]) -> bool {
+    let there = Command::new(tool[0]).args(&tool[1..]).output().is_ok_and(|tried| tried.status.success());
+    let required = std::env::var("WEIR_TOOLCHAINS").is_ok_and(|value| value == "required");
+    assert!(there || !required, "the toolchain of {language} is missing: `{}` does not run", tool.join(" "));
+    if !there {
         eprintln!("skipped: {language}, since `{}` does not run", tool.join(" "));
     }
-    found
+    there
+}
+
+/// The languages whose toolchains are there.
+fn languages() -> Vec<&'static str> {
+    let there = LANGUAGES.into_iter().filter(|(language, tool)| has_toolchain(language, tool));
+    there.map(|(language, _)| language).collect()
 }
 
 /// Whether OPA is there, whose policies answer another question than those of the other languages.
 fn has_opa() -> bool {
-    let there = Command::new("opa").arg("version").output().is_ok_and(|tried| tried.status.success());
-    let required = std::env::var("WEIR_TOOLCHAINS").is_ok_and(|value| value == "required");
-    assert!(there || !required, "the toolchain of rego is missing: `opa version` does not run");
-    if !there {
-        eprintln!("skipped: rego, since `opa version` does not run");
-    }
-    there
+    has_toolchain("rego", &["opa", "version"])
 }
 
 #[test]

@@ -242,14 +242,9 @@ fn keys_that_are_made_at_once_are_all_there_and_stay_their_owners() {
     use std::os::unix::fs::{MetadataExt, chown};
     let place = Place::new();
     std::thread::scope(|scope| {
-        let made: Vec<_> = (0..8)
-            .map(|number| {
-                scope.spawn({
-                    let place = &place;
-                    move || place.weir(&format!("key new t{number}"))
-                })
-            })
-            .collect();
+        let place = &place;
+        let make = |number| scope.spawn(move || place.weir(&format!("key new t{number}")));
+        let made: Vec<_> = (0..8).map(make).collect();
         made.into_iter().for_each(|made| assert_eq!(made.join().unwrap().code, Some(0)));
     });
     let listed = place.weir("key list").stdout;

@@ -20,7 +20,7 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
     // The scanner looks at each character several times.
     context.work(8 * text.len() as u64)?;
     let mut builder = Builder { context, anchors: BTreeMap::new(), open: Vec::new(), root: None };
-    let (mut documents, mut may_begin, mut depth) = (0, true, 0_usize);
+    let (mut documents, mut may_begin, mut begins) = (0, true, false);
     let mut lines = (1..).zip(text.split('\n'));
     for event in Parser::new_from_str(text) {
         context.work(EVENT)?;
@@ -29,14 +29,10 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
             Error::Undefined(why) => Error::Undefined(format!("yaml: line {}: {why}", span.start.line())),
             Error::Exhausted => error,
         };
-        let is_root = depth == 0 && is_node(&event);
+        // The root of a document comes right behind its start.
+        let is_root = std::mem::replace(&mut begins, matches!(event, Event::DocumentStart(_)));
         if is_root && lines.find(|(line, _)| *line == span.start.line()).is_some_and(|(_, line)| has_tab(line)) {
             return Err(wrong("a tab cannot indent it".into()));
-        }
-        match event {
-            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
-            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
-            _ => {}
         }
         match event {
             // What goes on after a document without a sign is a mistake in it, such as a line that is indented less.
@@ -50,10 +46,6 @@ pub(super) fn document(context: &Context, text: &str) -> Answer {
         }
     }
     Ok(builder.root.unwrap_or(Value::Null))
-}
-
-fn is_node(event: &Event<'_>) -> bool {
-    matches!(event, Event::Scalar(..) | Event::Alias(_) | Event::SequenceStart(..) | Event::MappingStart(..))
 }
 
 /// Whether a tab is in the indentation of a line: to Go's scanner no node begins there, to the one here it is a space.
