@@ -70,7 +70,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
     let _alone = (!matches!(args.command, Command::List)).then(|| locked(path)).transpose()?;
     let mut file = match path.exists() {
         true => KeyFile::read(path).map_err(Failed::input)?,
-        false => KeyFile::default(),
+        false if matches!(args.command, Command::New { .. }) => KeyFile::default(),
+        false => {
+            let why = format!("there is no file of keys `{}`", path.display());
+            return Err(Failed::input(why).help("`weir key new` makes one, `--keys FILE` names another"));
+        }
     };
     match &args.command {
         Command::New { tenant, role, expires, certificate } => {
@@ -79,6 +83,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
             let until = expires.map(|time| now.to_zoned_datetime(TimeZone::UTC).checked_add(time)).transpose();
             let until = until.map_err(|error| Failed::input(format!("--expires: {error}")))?;
             let until = until.map(|until| until.timestamp());
+            if until.is_some_and(|until| until <= now) {
+                return Err(Failed::input("--expires: the key would be dead already").help("such as `--expires 90d`"));
+            }
             if let Some(name) = certificate {
                 let id = file.add_certificate(name, tenant, *role, now, until).map_err(Failed::input)?;
                 write(path, &file)?;

@@ -39,8 +39,8 @@ use crate::terminal::say;
 ///   tls.key = "server.key"
 ///   tls.client_ca = "clients.pem"     clients with a certificate of these need no key (`weir key new --certificate`)
 ///   connections = 10000               at once, and from one address:
-///   connections_per_address = 5000
-///   header_timeout = "5 s"            until a request's head is there
+///   connections_per_address = 5000    what comes beyond is closed at once
+///   header_timeout = "5 s"            until a request's head is there; an idle connection is closed after it
 ///   body_timeout = "10 s"             until its body is there
 ///   write_timeout = "10 s"            a client that takes nothing for so long is gone
 ///   body_bytes = 1048576              longest request
@@ -48,7 +48,7 @@ use crate::terminal::say;
 ///   batch_requests = 1000             most requests of one
 ///   set_bytes = 67108864              longest set that an operator sends
 ///   timeout = "50 ms"                 how long a caller waits who does not say `Weir-Timeout-Ms`
-///   longest_timeout = "5 s"           the longest a caller may say, and of a batch
+///   longest_timeout = "5 s"           the longest anybody waits, whatever they say, and a batch does
 ///   grace = "10 s"                    how long what has begun is waited for at the end
 #[derive(Debug, clap::Args)]
 #[command(
@@ -70,9 +70,10 @@ pub(crate) struct Args {
     /// Where requests are answered, instead of the settings' `listen`; port 0 for a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Address>,
-    /// Where operators ask, instead of the settings' `admin`
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<Address>,
+    /// Where operators ask, instead of the settings' `admin`; "" for nowhere. On this machine it is never encrypted, so
+    /// that keys are asked for there and certificates are not
+    #[arg(long, value_name = "ADDRESS", value_parser = optional)]
+    admin: Option<Given>,
     /// Folder for the records; made if it is missing, continued if it is there
     #[arg(long, value_name = "DIR", default_value = "audit")]
     audit: PathBuf,
@@ -89,6 +90,14 @@ pub(crate) struct Args {
     /// No word about changes of the set
     #[arg(short, long)]
     quiet: bool,
+}
+
+/// An address, or `""` for none.
+#[derive(Debug, Clone)]
+struct Given(Option<Address>);
+
+fn optional(text: &str) -> Result<Given, String> {
+    if text.is_empty() { Ok(Given(None)) } else { text.parse().map(|address| Given(Some(address))) }
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failed> {
@@ -145,7 +154,8 @@ fn settings(args: &Args) -> Result<Settings, Failed> {
         }
     };
     let listen = args.listen.clone().unwrap_or(settings.listen);
-    Ok(Settings { listen, admin: args.admin.clone().or(settings.admin), ..settings })
+    let admin = args.admin.as_ref().map_or(settings.admin, |Given(admin)| admin.clone());
+    Ok(Settings { listen, admin, ..settings })
 }
 
 /// Files that settings name lie beside them.

@@ -40,8 +40,6 @@ pub use crate::decision::{Decision, Edit, Effect, Finding, Obligation};
 
 /// Longest answer that is read.
 const LONGEST_ANSWER: usize = 64 << 20;
-/// The longest that a server of default settings lets anybody wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A connection that nobody has used for so long may be closed by the server at any moment: half of its time-out for heads.
 const IDLE: Duration = Duration::from_millis(2_500);
 
@@ -80,7 +78,7 @@ impl Builder {
         self
     }
 
-    /// How long an answer is waited for, connecting included; default 250 ms. The server is told it, up to its own bound.
+    /// How long an answer is waited for, connecting included; default 250 ms. The server is told it, and has a bound of its own.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Builder {
         self.timeout = timeout;
@@ -123,7 +121,7 @@ impl Builder {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector.enable_http1().wrap_connector(http));
-        let told = timeout.min(LONGEST_WAIT).as_millis().max(1);
+        let told = timeout.as_millis().max(1);
         Ok(Client {
             http,
             one: one.map_err(|error| wrong(&error))?,

@@ -363,8 +363,8 @@ mod tests {
         let limits = RequestLimits { body_bytes: 200, depth: 2, content_parts: 1, measures: 1 };
         let cases = [
             (format!(r#"{{"checkpoint":"a","payload":"{}"}}"#, "x".repeat(200)), "`body_bytes`"),
-            (r#"{"checkpoint":"a","payload":[[1]]}"#.to_owned(), "`depth`"),
-            (r#"{"checkpoint":"a","content":[{"text":""}]}"#.to_owned(), "`depth`"),
+            (r#"{"checkpoint":"a","payload":[[1]]}"#.to_owned(), "deeper than 2 levels"),
+            (r#"{"checkpoint":"a","content":[{"text":""}]}"#.to_owned(), "deeper than 2 levels"),
         ];
         for (json, setting) in cases {
             let error = Request::parse_within(json.as_bytes(), &limits).expect_err(&json);

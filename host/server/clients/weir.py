@@ -14,9 +14,11 @@ Safe for many threads: each has a connection of its own, which is kept.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, TypedDict, cast
@@ -184,13 +186,13 @@ class Weir:
     """A client of one server."""
 
     def __init__(self, url: str, key: str | None = None, timeout: float = 0.25) -> None:
-        """`timeout` is in seconds, for connecting and for an answer each; the server is told it, up to its own bound."""
+        """`timeout` is in seconds, for the whole of a call; the server is told it, and has a bound of its own."""
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no http or https address")
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
-        self._headers = {"Content-Type": "application/json", "Weir-Timeout-Ms": str(max(1, min(5000, int(timeout * 1000))))}
+        self._host, self._port, self._prefix, self._timeout = parts.hostname, parts.port, parts.path.rstrip("/"), timeout
+        self._headers = {"Content-Type": "application/json", "Weir-Timeout-Ms": str(max(1, int(timeout * 1000)))}
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
         self._own = threading.local()
@@ -218,11 +220,11 @@ class Weir:
             return [_denied(f"{type(error).__name__}: {error}") for _ in requests]
 
     def _post(self, path: str, value: Mapping[str, Any]) -> tuple[int, Any]:
-        body = json.dumps(value).encode()
+        body, until = json.dumps(value).encode(), time.monotonic() + self._timeout
         kept = getattr(self._own, "connection", None)
         if kept is not None:
             try:
-                return self._send(kept, path, body)
+                return self._send(kept, path, body, until)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 # An idle connection that the server has ended: asking again judges nothing twice.
                 kept.close()
@@ -230,11 +232,12 @@ class Weir:
                 self._own.connection = None
                 kept.close()
                 raise
-        connection = self._connect(self._host, self._port, timeout=self._timeout)
+        connection = self._connect(self._host, self._port, timeout=_left(until))
         try:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            answer = self._send(connection, path, body)
+            connection.sock = cast(socket.socket, _Bounded(connection.sock))
+            answer = self._send(connection, path, body, until)
         except BaseException:
             self._own.connection = None
             connection.close()
@@ -242,11 +245,56 @@ class Weir:
         self._own.connection = connection
         return answer
 
-    def _send(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, Any]:
-        connection.request("POST", path, body, self._headers)
+    def _send(self, connection: http.client.HTTPConnection, path: str, body: bytes, until: float) -> tuple[int, Any]:
+        cast(_Bounded, connection.sock).until = until
+        connection.request("POST", self._prefix + path, body, self._headers)
         answer = connection.getresponse()
         text = answer.read()
         return answer.status, json.loads(text) if text else None
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no answer in time")
+    return left
+
+
+class _Bounded:
+    """A socket whose calls end by one moment, in however many pieces the other side answers."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self.until = sock, 0.0
+
+    def wait(self) -> None:
+        """Bounds the next call."""
+        self._sock.settimeout(_left(self.until))
+
+    def sendall(self, data: bytes) -> None:
+        self.wait()
+        self._sock.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reads(self, self._sock.makefile("rb", buffering=0)))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Reads(io.RawIOBase):
+    def __init__(self, bounded: _Bounded, raw: Any) -> None:
+        self._bounded, self._raw = bounded, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int | None:
+        self._bounded.wait()
+        return cast("int | None", self._raw.readinto(into))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _problem(status: int, answer: Any) -> str:

@@ -130,7 +130,7 @@ export type Decision = Partial<Answer> &
 export interface Options {
   /** A key made by `weir key new`. */
   key?: string;
-  /** Milliseconds until an answer is given up; default 250. The server is told it, up to its own bound. */
+  /** Milliseconds until an answer is given up; default 250. The server is told it, and has a bound of its own. */
   timeoutMs?: number;
 }
 
@@ -144,7 +144,7 @@ export class Weir {
     this.#timeoutMs = timeoutMs;
     this.#headers = {
       "content-type": "application/json",
-      "weir-timeout-ms": String(Math.max(1, Math.min(5000, Math.trunc(timeoutMs)))),
+      "weir-timeout-ms": String(Math.max(1, Math.trunc(timeoutMs))),
     };
     if (key !== undefined) this.#headers["authorization"] = `Bearer ${key}`;
   }

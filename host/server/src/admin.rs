@@ -11,6 +11,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hyper::body::Incoming;
+use hyper::header::EXPECT;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
@@ -24,6 +25,12 @@ use crate::listener::{Handler, Peer};
 use crate::metrics::{self, Counts};
 use crate::problem::{Body, Problem, answer, text};
 use crate::settings::Settings;
+
+/// What is looked at, what is done, and what goes back.
+const LOOKS: [&str; 9] =
+    ["/livez", "/readyz", "/metrics", "/", "/page.js", "/page.css", "/v1/status", "/v1/generations", "/v1/events"];
+const ACTS: [&str; 2] = ["/v1/check", "/v1/publish"];
+const ROLLBACK: &str = "/v1/rollback/";
 
 pub(crate) struct Admin {
     pub(crate) runtime: Arc<Runtime>,
@@ -71,25 +78,32 @@ struct Loaded {
 
 impl Handler for Admin {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        self.answer(request, peer).await.unwrap_or_else(|problem| problem.response())
+        let (head, mut body) = request.into_parts();
+        let expects = head.headers.contains_key(EXPECT);
+        match self.answer(Request::from_parts(head, &mut body), peer).await {
+            Ok(response) => response,
+            Err(problem) => body::refused(&mut body, expects, problem).await,
+        }
     }
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
+    async fn answer(&self, request: Request<&mut Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
         guard::check(&request)?;
         let enter = |role| self.door.enter(request.headers(), &peer, role);
         let path = request.uri().path();
         if self.door.is_open() && !["/livez", "/readyz", "/metrics"].contains(&path) {
             guard::is_called_local(&request)?;
         }
-        match (request.method(), path) {
+        // An answer to HEAD is that to GET, without its body.
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        match (method, path) {
             // Whoever restarts what does not live, or sends no traffic to what is not ready, has no key.
             (&Method::GET, "/livez") => Ok(text("alive\n".to_owned(), "text/plain")),
             (&Method::GET, "/readyz") => self.ready(),
             (&Method::GET, "/metrics") => {
                 let text_format = "text/plain; version=0.0.4";
-                Ok(text(metrics::text(&self.counts, self.door.refused(), &self.runtime), text_format))
+                Ok(text(metrics::text(&self.counts, &self.door, &self.runtime), text_format))
             }
             (&Method::GET, "/" | "/page.js" | "/page.css") => Ok(page::part(path)),
             (&Method::GET, "/v1/status") => {
@@ -112,17 +126,23 @@ impl Admin {
                 let source = self.sent(request).await?;
                 if publish { self.publish(source, &entered, &peer).await } else { self.check(source).await }
             }
-            (&Method::POST, path) if path.starts_with("/v1/rollback/") => {
+            (&Method::POST, path) if path.starts_with(ROLLBACK) => {
                 let entered = enter(Role::Publisher)?;
                 guard::is_json(request.headers())?;
-                self.rollback(&path["/v1/rollback/".len()..], &entered, &peer).await
+                self.rollback(&path[ROLLBACK.len()..], &entered, &peer).await
             }
-            _ => Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing here for this method")),
+            _ if LOOKS.contains(&path) => Err(Problem::wrong_method("GET, HEAD")),
+            _ if ACTS.contains(&path) || path.starts_with(ROLLBACK) => Err(Problem::wrong_method("POST")),
+            _ => Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                "no_such_path",
+                "there is nothing here: `weir serve --help` lists what is",
+            )),
         }
     }
 
     /// The set in a request's body.
-    async fn sent(&self, request: Request<Incoming>) -> Result<Source, Problem> {
+    async fn sent(&self, request: Request<&mut Incoming>) -> Result<Source, Problem> {
         let Settings { set_bytes, body_timeout, .. } = *self.settings;
         let body = body::read(request, set_bytes, "set_bytes", body_timeout).await?;
         let Sent { set, modules } = serde_json::from_slice(&body).map_err(|error| {

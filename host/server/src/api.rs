@@ -1,11 +1,12 @@
 //! What callers ask: `POST /v1/evaluate`, `POST /v1/evaluate/batch`, `GET /v1/generation`, `GET /openapi.json`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{EXPECT, HeaderMap};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,15 +18,17 @@ use crate::credential::{Door, Entered, Tenant};
 use crate::document;
 use crate::guard;
 use crate::keys::Role;
-use crate::listener::{Handler, Peer};
+use crate::listener::{Connections, Handler, Peer};
 use crate::metrics::{Counts, Route};
-use crate::problem::{Body, Problem, answer, text};
+use crate::problem::{Body, Problem, answer, answer_of, bytes_of, text};
 use crate::settings::Settings;
 
 /// How long a caller waits, in milliseconds.
 const TIMEOUT: &str = "weir-timeout-ms";
 /// What class a caller is content with.
 const CLASS: &str = "weir-class";
+/// A body that takes milliseconds to read: not on a thread that answers others.
+const LARGE: usize = 256 << 10;
 /// Requests of one batch that are under way at once: judged one after the other, and written to the disk together.
 const AT_ONCE: usize = 128;
 
@@ -42,12 +45,7 @@ struct Batch {
     requests: Vec<Box<RawValue>>,
 }
 
-/// The answers to a batch, in its order.
-#[derive(Serialize)]
-struct Answers {
-    answers: Vec<Answer>,
-}
-
+/// The answer to one request of a batch.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
@@ -59,30 +57,34 @@ impl Handler for Api {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let route = Route::of(request.uri().path());
-        let mut response = match self.answer(request, peer).await {
+        let (head, mut body) = request.into_parts();
+        let expects = head.headers.contains_key(EXPECT);
+        let response = match self.answer(Request::from_parts(head, &mut body), peer).await {
             Ok(response) => response,
-            Err(problem) => problem.response(),
+            Err(problem) => body::refused(&mut body, expects, problem).await,
         };
-        if response.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
         self.counts.count(route, response.status(), started.elapsed());
         response
+    }
+
+    fn connections(&self) -> Option<&Connections> {
+        Some(&self.counts.connections)
     }
 }
 
 impl Api {
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
+    async fn answer(&self, request: Request<&mut Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
         guard::check(&request)?;
         let path = request.uri().path();
         let post = match (Route::of(path), request.method()) {
             (Route::Evaluate | Route::Batch, &Method::POST) => true,
-            (Route::Generation | Route::Document, &Method::GET) => false,
+            (Route::Generation | Route::Document, &Method::GET | &Method::HEAD) => false,
             (Route::Other, _) => {
                 let detail = "there is nothing here: GET /openapi.json lists what is";
                 return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
             }
-            (route, _) => return Ok(wrong_method(route)),
+            (Route::Evaluate | Route::Batch, _) => return Err(Problem::wrong_method("POST")),
+            _ => return Err(Problem::wrong_method("GET, HEAD")),
         };
         let Entered { tenant, .. } = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
         if post {
@@ -102,7 +104,7 @@ impl Api {
 
     async fn evaluate(
         &self,
-        request: Request<Incoming>,
+        request: Request<&mut Incoming>,
         tenant: &Tenant,
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
@@ -111,30 +113,34 @@ impl Api {
         Ok(answer(&decision))
     }
 
-    /// Each request has a decision or a problem of its own: one that is bad fails alone.
+    /// Each request has a decision or a problem of its own: one that is bad fails alone. Nothing takes long at once, however
+    /// large all of it is: others are answered by the same threads.
     async fn batch(
         &self,
-        request: Request<Incoming>,
+        request: Request<&mut Incoming>,
         tenant: &Tenant,
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
         let body = body::read(request, self.settings.batch_bytes, "batch_bytes", self.settings.body_timeout).await?;
-        let bad = |why: String| Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {why}"));
-        if !body.trim_ascii_start().starts_with(b"{") {
-            return Err(bad("it is no object".to_owned()));
-        }
-        let Batch { requests } = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+        let requests = match body.len() {
+            0..LARGE => requests(&body),
+            _ => tokio::task::spawn_blocking(move || requests(&body)).await.expect("reading never panics"),
+        };
+        let requests = requests?;
         let most = self.settings.batch_requests;
         if requests.len() > most {
             let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
-        let decide = async |json: Box<RawValue>| match self.decide(json.get().as_bytes(), tenant, caller).await {
-            Ok(decision) => Answer::Decision(Box::new(decision)),
-            Err(problem) => Answer::Problem(problem),
+        let decide = async |json: Box<RawValue>| {
+            let answer = match self.decide(json.get().as_bytes(), tenant, caller).await {
+                Ok(decision) => Answer::Decision(Box::new(decision)),
+                Err(problem) => Answer::Problem(problem),
+            };
+            bytes_of(&answer)
         };
-        let answers = stream::iter(requests).map(decide).buffered(AT_ONCE).collect().await;
-        Ok(answer(&Answers { answers }))
+        let answers: Vec<Vec<u8>> = stream::iter(requests).map(decide).buffered(AT_ONCE).collect().await;
+        Ok(answer_of([b"{\"answers\":[", &answers.join(&b',')[..], b"]}"].concat()))
     }
 
     async fn decide(&self, json: &[u8], tenant: &Tenant, caller: Caller) -> Result<Decision, Problem> {
@@ -166,14 +172,14 @@ impl Api {
         let wait = match one(TIMEOUT)? {
             None if route == Route::Batch => longest_timeout,
             None => timeout,
-            Some(text) => {
-                let wait = text.parse().ok().map(Duration::from_millis);
-                let wait = wait.filter(|wait| !wait.is_zero() && *wait <= longest_timeout);
-                wait.ok_or_else(|| {
-                    let most = longest_timeout.as_millis();
-                    Problem::bad("bad_header", format!("`{TIMEOUT}` is no number of milliseconds from 1 to {most}"))
-                })?
-            }
+            // Whoever would wait longer than the server lets anybody has an answer all the sooner.
+            Some(text) => match text.parse() {
+                Ok(millis @ 1..) => Duration::from_millis(millis).min(longest_timeout),
+                _ => {
+                    let detail = format!("`{TIMEOUT}` is no number of milliseconds, 1 or more");
+                    return Err(Problem::bad("bad_header", detail));
+                }
+            },
         };
         let class = match one(CLASS)? {
             // Its requests wait for each other: refusing some for that would help nobody.
@@ -190,14 +196,15 @@ impl Api {
     }
 }
 
-fn wrong_method(route: Route) -> Response<Body> {
-    let allowed = match route {
-        Route::Evaluate | Route::Batch => "POST",
-        _ => "GET",
+/// The requests of a batch, unread.
+fn requests(body: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
+    let bad = |why: &dyn fmt::Display| {
+        let problem = Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {why}"));
+        Problem { pointer: Some(String::new()), ..problem }
     };
-    let problem =
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", format!("only {allowed} is answered here"));
-    let mut response = problem.response();
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad(&"it is no object"));
+    }
+    let Batch { requests } = serde_json::from_slice(body).map_err(|error| bad(&error))?;
+    Ok(requests)
 }

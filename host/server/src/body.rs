@@ -1,18 +1,22 @@
-//! The body of a request, whole, within its bounds of size and time.
+//! The body of a request: whole, within its bounds of size and time, or passed over.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
-use crate::problem::Problem;
+use crate::problem::{Body as Answer, Problem};
+
+/// Most bytes of a body that are passed over, and how long they may take.
+const PASSED_OVER: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads a body of at most so many bytes; `setting` is what says how many.
 pub(crate) async fn read(
-    request: Request<Incoming>,
+    request: Request<&mut Incoming>,
     most: usize,
     setting: &str,
     patience: Duration,
@@ -29,4 +33,28 @@ pub(crate) async fn read(
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
         }
     }
+}
+
+/// The answer to a request that is refused, when what is left of its body has been passed over: a connection that ends with
+/// bytes unread is reset, which some clients see before they see the answer.
+pub(crate) async fn refused(body: &mut Incoming, expects: bool, problem: Problem) -> Response<Answer> {
+    // Whoever expects a word before they send the body has sent none, and asking for it would be that word.
+    if !expects && problem.status != StatusCode::REQUEST_TIMEOUT {
+        pass_over(body).await;
+    }
+    problem.response()
+}
+
+async fn pass_over(body: &mut Incoming) {
+    let mut left = PASSED_OVER;
+    let passing = async {
+        while left > 0
+            && !body.is_end_stream()
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    // Whoever sends more, or more slowly, is cut.
+    let _ = timeout(PATIENCE, passing).await;
 }

@@ -108,9 +108,14 @@ impl Door {
         self.keys.is_none()
     }
 
-    /// Wrong or missing keys so far.
+    /// Requests so far without a key of this server for what they asked.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether the file of keys has changed into one that cannot be used.
+    pub(crate) fn has_stale_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.are_stale())
     }
 
     /// Who asks, if they may do what `role` is for.
@@ -177,7 +182,10 @@ impl Door {
             recorded.add()
         };
         if recorded <= RECORDED {
-            tracing::warn!(%from, key, refused, "a request came without a key of this server for it");
+            match &key {
+                Some(key) => tracing::warn!(%from, key, refused, "a key is not for what was asked with it"),
+                None => tracing::warn!(%from, refused, "a request came without a key of this server"),
+            }
             self.runtime.recorder().note(NoteKind::Credential, &Refused { from, key, refused });
         }
     }

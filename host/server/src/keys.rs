@@ -159,7 +159,7 @@ impl KeyFile {
     /// Adds a key.
     ///
     /// # Errors
-    /// The system has no random numbers, or the tenant's name cannot be one.
+    /// The system has no random numbers, or the tenant's name cannot be one, such as a pattern.
     pub fn add(
         &mut self,
         tenant: &str,
@@ -219,6 +219,9 @@ impl Key {
 
 /// A name that can stand in the file and in records.
 fn named(text: &str, what: &str) -> Result<String, KeyError> {
+    if text.len() > 1 && text.contains('*') {
+        return Err(KeyError(format!("`{text}`: {what} is named whole, and only `*` alone stands for every tenant")));
+    }
     if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
         return Err(KeyError(format!("{what} is named by 1 to 256 bytes without control characters")));
     }
@@ -250,6 +253,11 @@ impl Keys {
 
     pub(crate) fn current(&self) -> Arc<KeyFile> {
         self.file.current()
+    }
+
+    /// Whether they are those of before, since the file cannot be used.
+    pub(crate) fn are_stale(&self) -> bool {
+        self.file.is_stale()
     }
 
     pub(crate) fn refresh(&self) {

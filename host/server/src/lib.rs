@@ -11,6 +11,7 @@
 
 mod admin;
 mod api;
+mod bare;
 mod body;
 mod credential;
 mod document;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::socket::{Socket, Stream};
 use crate::tls;
 
 /// Longest head of a request, in bytes; beyond it 431.
-const HEAD_BYTES: usize = 32 << 10;
+pub(crate) const HEAD_BYTES: usize = 32 << 10;
 /// Most headers of a request; beyond it 431.
-const HEADERS: usize = 100;
+pub(crate) const HEADERS: usize = 100;
 /// Requests of one HTTP/2 connection at once.
 const STREAMS: u32 = 128;
 /// How long nothing is accepted when the process has no more files.
@@ -45,6 +45,30 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request of a client; dropped if the client goes away.
     fn handle(self: Arc<Self>, request: Request<Incoming>, from: Peer)
     -> impl Future<Output = Response<Body>> + Send;
+
+    /// Where connections are counted; nowhere by default.
+    fn connections(&self) -> Option<&Connections> {
+        None
+    }
+}
+
+/// Connections of a listener.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Open ones now.
+    pub(crate) open: AtomicU64,
+    /// Those closed at once so far, because their address had as many as it may have.
+    pub(crate) turned_away: AtomicU64,
+}
+
+impl Connections {
+    /// Counts one that is closed at once, and says so: the first, and then every time there are twice as many.
+    fn turn_away(&self, from: IpAddr) {
+        let turned_away = self.turned_away.fetch_add(1, Ordering::Relaxed) + 1;
+        if turned_away.is_power_of_two() {
+            tracing::warn!(%from, turned_away, "an address has as many connections as `connections_per_address` lets it have");
+        }
+    }
 }
 
 /// Answers connections until `stop` says so, and then what has begun, for as long as the grace lasts.
@@ -57,6 +81,10 @@ pub async fn serve<H: Handler>(
     let room = Arc::new(Semaphore::new(settings.connections));
     let addresses = Addresses::default();
     let connection = Connection { settings: Arc::clone(&settings), handler, stop: stop.clone() };
+    let begin = |stream, from, permit| match addresses.enter(from, settings.connections_per_address) {
+        Some(place) => drop(tokio::spawn(connection.clone().open(stream, from, (permit, place)))),
+        None => connection.handler.connections().into_iter().for_each(|counts| counts.turn_away(from)),
+    };
     loop {
         // Whoever finds no room waits in the kernel's queue, and costs nothing here.
         let accepted = async {
@@ -68,10 +96,7 @@ pub async fn serve<H: Handler>(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, from)) => {
-                let Some(place) = addresses.enter(from, settings.connections_per_address) else { continue };
-                tokio::spawn(connection.clone().open(stream, from, (permit, place)));
-            }
+            Ok((stream, from)) => begin(stream, from, permit),
             // The client has gone, or this process has no more files: neither ends a server.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -84,8 +109,7 @@ pub async fn serve<H: Handler>(
         && let Ok(Ok((stream, from))) = timeout(Duration::ZERO, socket.accept()).await
     {
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
-        let Some(place) = addresses.enter(from, settings.connections_per_address) else { continue };
-        tokio::spawn(connection.clone().open(stream, from, (permit, place)));
+        begin(stream, from, permit);
     }
     drop(socket);
     let everybody = u32::try_from(settings.connections).unwrap_or(u32::MAX);
@@ -132,6 +156,7 @@ impl<H: Handler> Connection<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Connection { settings, handler, mut stop } = self;
+        let _open = Open::new(&handler);
         let begun = Arc::new(Notify::new());
         let service = {
             let (begun, first) = (Arc::clone(&begun), AtomicBool::new(true));
@@ -159,6 +184,22 @@ impl<H: Handler> Connection<H> {
             _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await;
+    }
+}
+
+/// Counts a connection while it is open.
+struct Open<H: Handler>(Arc<H>);
+
+impl<H: Handler> Open<H> {
+    fn new(handler: &Arc<H>) -> Open<H> {
+        handler.connections().inspect(|counts| _ = counts.open.fetch_add(1, Ordering::Relaxed));
+        Open(Arc::clone(handler))
+    }
+}
+
+impl<H: Handler> Drop for Open<H> {
+    fn drop(&mut self) {
+        self.0.connections().inspect(|counts| _ = counts.open.fetch_sub(1, Ordering::Relaxed));
     }
 }
 

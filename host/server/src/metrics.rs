@@ -8,6 +8,9 @@ use hyper::StatusCode;
 use serde_json::Value;
 use weir::Runtime;
 
+use crate::credential::Door;
+use crate::listener::Connections;
+
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -43,7 +46,21 @@ pub(crate) struct Counts {
     answers: [[AtomicU64; STATUSES.len() + 1]; ROUTES.len()],
     took: [AtomicU64; BOUNDS.len() + 1],
     took_micros: AtomicU64,
+    pub(crate) connections: Connections,
 }
+
+/// Figures of the host that go up and down, or say how something is; all others only grow.
+const GAUGES: [&str; 9] = [
+    "weir_sets_generation",
+    "weir_sets_watch_degraded",
+    "weir_sets_compile_peak_bytes",
+    "weir_instances_ready",
+    "weir_instances_most",
+    "weir_instances_mappings",
+    "weir_schedule_waiting",
+    "weir_schedule_most_waiting",
+    "weir_state_keys",
+];
 
 impl Counts {
     pub(crate) fn count(&self, route: Route, status: StatusCode, took: Duration) {
@@ -58,9 +75,7 @@ impl Counts {
     }
 
     fn write(&self, text: &mut String) {
-        text.push_str(
-            "# HELP weir_http_answers_total Answers by route and status.\n# TYPE weir_http_answers_total counter\n",
-        );
+        about(text, "weir_http_answers_total", "counter", "Answers by route and status.");
         for (route, _, name) in ROUTES {
             for (place, count) in self.answers[route as usize].iter().enumerate() {
                 let count = count.load(Relaxed);
@@ -70,10 +85,8 @@ impl Counts {
                 }
             }
         }
-        text.push_str(
-            "# HELP weir_http_evaluate_seconds Time from request to decision, waiting and recording included.\n",
-        );
-        text.push_str("# TYPE weir_http_evaluate_seconds histogram\n");
+        let what = "Time from request to decision, waiting and recording included.";
+        about(text, "weir_http_evaluate_seconds", "histogram", what);
         let mut sum = 0;
         for (place, count) in self.took.iter().enumerate() {
             sum += count.load(Relaxed);
@@ -86,17 +99,29 @@ impl Counts {
     }
 }
 
+fn about(text: &mut String, name: &str, kind: &str, what: &str) {
+    writeln!(text, "# HELP {name} {what}\n# TYPE {name} {kind}").expect("a string grows");
+}
+
 fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
     writeln!(text, "{name} {value}").expect("a string grows");
 }
 
 /// Everything, in the text format of Prometheus.
-pub(crate) fn text(counts: &Counts, keys_refused: u64, runtime: &Runtime) -> String {
+pub(crate) fn text(counts: &Counts, door: &Door, runtime: &Runtime) -> String {
     let mut text = String::new();
     counts.write(&mut text);
-    text.push_str("# HELP weir_http_keys_refused_total Requests without a key of this server.\n");
-    text.push_str("# TYPE weir_http_keys_refused_total counter\n");
-    line(&mut text, "weir_http_keys_refused_total", keys_refused);
+    let Connections { open, turned_away } = &counts.connections;
+    let (open, turned_away) = (open.load(Relaxed), turned_away.load(Relaxed));
+    for (name, kind, what, value) in [
+        ("weir_http_connections", "gauge", "Connections of callers that are open.", open),
+        ("weir_http_connections_refused_total", "counter", "Connections beyond those of one address.", turned_away),
+        ("weir_http_keys_refused_total", "counter", "Requests without a key for what they asked.", door.refused()),
+        ("weir_http_keys_stale", "gauge", "1 while the file of keys cannot be read.", door.has_stale_keys().into()),
+    ] {
+        about(&mut text, name, kind, what);
+        line(&mut text, name, value);
+    }
     let metrics = serde_json::to_value(runtime.metrics()).expect("metrics always serialise");
     flat(&mut text, "weir", &metrics);
     text
@@ -106,13 +131,20 @@ pub(crate) fn text(counts: &Counts, keys_refused: u64, runtime: &Runtime) -> Str
 fn flat(text: &mut String, name: &str, value: &Value) {
     match value {
         Value::Object(fields) if name == "weir_failures" => {
+            about(text, name, "counter", "Policies that gave no verdict, by kind.");
             for (kind, count) in fields {
                 line(text, &format!("weir_failures{{kind=\"{kind}\"}}"), count);
             }
         }
         Value::Object(fields) => fields.iter().for_each(|(key, value)| flat(text, &format!("{name}_{key}"), value)),
-        Value::Bool(flag) => line(text, name, u8::from(*flag)),
-        Value::Number(number) => line(text, name, number),
+        Value::Bool(_) | Value::Number(_) => {
+            let kind = if GAUGES.contains(&name) { "gauge" } else { "counter" };
+            writeln!(text, "# TYPE {name} {kind}").expect("a string grows");
+            match value {
+                Value::Bool(flag) => line(text, name, u8::from(*flag)),
+                number => line(text, name, number),
+            }
+        }
         Value::Null | Value::String(_) | Value::Array(_) => {}
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Either, Full};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use weir::{Refusal, RefusalReason, Report, RequestError};
@@ -31,6 +31,9 @@ pub(crate) struct Problem {
     /// Everything that is wrong with a set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) report: Option<Box<Report>>,
+    /// The methods that are answered here, for the header of the same name.
+    #[serde(skip)]
+    pub(crate) allow: Option<&'static str>,
 }
 
 impl Problem {
@@ -42,6 +45,7 @@ impl Problem {
             pointer: None,
             retry_after_ms: None,
             report: None,
+            allow: None,
         }
     }
 
@@ -50,14 +54,26 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
+    /// 405: what is here answers other methods.
+    pub(crate) fn wrong_method(allow: &'static str) -> Problem {
+        let detail = format!("only {allow} is answered here");
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail);
+        Problem { allow: Some(allow), ..problem }
+    }
+
     pub(crate) fn response(&self) -> Response<Body> {
         let status = StatusCode::from_u16(self.status).expect("problems have the status of an answer");
-        let mut response = Response::new(json(self));
+        let mut response = Response::new(whole(bytes_of(self)));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
         if let Some(millis) = self.retry_after_ms {
             // The header knows whole seconds, the body is exact.
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1_000).max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1_000).max(1)));
         }
         response
     }
@@ -93,18 +109,23 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// A body of JSON.
-pub(crate) fn json(value: &impl Serialize) -> Body {
+/// The JSON of an answer or of a part of one.
+pub(crate) fn bytes_of(value: &impl Serialize) -> Vec<u8> {
     /// Room for most decisions without growing.
     const USUAL: usize = 1_000;
-    let mut body = Vec::with_capacity(USUAL);
-    serde_json::to_writer(&mut body, value).expect("answers always serialise into memory");
-    whole(body)
+    let mut bytes = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut bytes, value).expect("answers always serialise into memory");
+    bytes
 }
 
 /// An answer of JSON, 200.
 pub(crate) fn answer(value: &impl Serialize) -> Response<Body> {
-    let mut response = Response::new(json(value));
+    answer_of(bytes_of(value))
+}
+
+/// An answer of JSON that is written already, 200.
+pub(crate) fn answer_of(json: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(whole(json));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

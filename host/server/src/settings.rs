@@ -32,9 +32,10 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Most connections at once; default 10,000. What comes beyond waits in the kernel's queue.
     pub connections: usize,
-    /// Most of them from one address; default 5,000. What comes beyond is closed at once.
+    /// Most of them from one address; default 5,000. What comes beyond is closed at once, which is counted and logged.
     pub connections_per_address: usize,
-    /// Until a request's head is there, from the connection's start or the answer before; default 5 s.
+    /// Until a request's head is there, from the connection's start or the answer before, so that an idle connection is closed
+    /// after it, without a word; default 5 s.
     #[serde(deserialize_with = "time")]
     pub header_timeout: Duration,
     /// Until a request's body is there; default 10 s.
@@ -51,10 +52,10 @@ pub struct Settings {
     pub batch_requests: usize,
     /// Longest body of a set that an operator sends, in bytes; default 64 MiB.
     pub set_bytes: usize,
-    /// How long a caller waits who does not say so by `Weir-Timeout-Ms`; default 50 ms.
+    /// How long a caller waits who does not say so by `Weir-Timeout-Ms`, in milliseconds; default 50 ms.
     #[serde(deserialize_with = "time")]
     pub timeout: Duration,
-    /// The longest a caller may wait, and a batch does; default 5 s.
+    /// The longest that any caller waits, whatever they say, and a batch does; default 5 s.
     #[serde(deserialize_with = "time")]
     pub longest_timeout: Duration,
     /// How long what has begun is waited for at the end; default 10 s.

@@ -38,7 +38,8 @@ impl FromStr for Address {
         match text.strip_prefix(UNIX) {
             Some(path) if !path.is_empty() => Ok(Address::Unix(path.into())),
             _ => text.parse().map(Address::Tcp).map_err(|_| {
-                format!("`{text}` is no address: expected an IP address with a port, or `{UNIX}` and a path")
+                let expected = "expected an IP address with a port such as `127.0.0.1:7171`, not a name, or";
+                format!("`{text}` is no address: {expected} `{UNIX}` and a path")
             }),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 pub(crate) struct Watched<T> {
     paths: Vec<PathBuf>,
     now: RwLock<(Vec<Stamp>, Arc<T>)>,
+    stale: AtomicBool,
 }
 
 /// What tells one state of a file from another.
@@ -21,11 +23,16 @@ impl<T> Watched<T> {
         // Stamped before they are read: what changes meanwhile is seen at the next look.
         let stamps = stamps(&paths);
         let now = RwLock::new((stamps, Arc::new(read()?)));
-        Ok(Watched { paths, now })
+        Ok(Watched { paths, now, stale: AtomicBool::new(false) })
     }
 
     pub(crate) fn current(&self) -> Arc<T> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// Whether what the files say now could not be read.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.load(Relaxed)
     }
 
     /// Reads the files again where one has changed. What cannot be read leaves everything as it was.
@@ -34,7 +41,9 @@ impl<T> Watched<T> {
         if self.now.read().unwrap_or_else(PoisonError::into_inner).0 == seen {
             return;
         }
-        match read() {
+        let new = read();
+        self.stale.store(new.is_err(), Relaxed);
+        match new {
             Ok(new) => {
                 tracing::info!(what, "files were read again");
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = (seen, Arc::new(new));
@@ -71,7 +80,7 @@ mod tests {
         for (text, expected) in [("20", 20), ("three", 20), ("4000", 4000)] {
             std::fs::write(&path, text).expect("it can be written");
             watched.refresh("a number", read);
-            assert_eq!(*watched.current(), expected, "{text}");
+            assert_eq!((*watched.current(), watched.is_stale()), (expected, text == "three"));
         }
     }
 }

@@ -46,10 +46,8 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
     );
     let long = format!(r#"{{"checkpoint":"test","payload":"{}"}}"#, "x".repeat(3_000));
     let many = format!(r#"{{"requests":[{}]}}"#, [CALL; 4].join(","));
-    let headers: String = (0..150).map(|number| format!("X-{number}: 1\r\n")).collect();
-    let large = format!("X-Large: {}\r\n", "x".repeat(60_000));
     let chunked = "POST /v1/evaluate HTTP/1.1\r\nHost: w\r\nContent-Type: application/json\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    let cases: [(String, u16, &str); 21] = [
+    let cases: [(String, u16, &str); 23] = [
         (post("/v1/evaluate", "", "{"), 400, "bad_request"),
         (post("/v1/evaluate", "", r#"{"checkpoint":7}"#), 400, "bad_request"),
         (post("/v1/evaluate", "", r#"{"checkpoint":"test","checkpoint":"test"}"#), 400, "bad_request"),
@@ -60,7 +58,9 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
         (post("/v1/evaluate/batch", "", r#"{"request":[]}"#), 400, "bad_batch"),
         (post("/v1/evaluate/batch", "", r#"[[{"checkpoint":"test"}]]"#), 400, "bad_batch"),
         (post("/v1/evaluate", "Weir-Timeout-Ms: soon\r\n", CALL), 400, "bad_header"),
-        (post("/v1/evaluate", "Weir-Timeout-Ms: 5001\r\n", CALL), 400, "bad_header"),
+        (post("/v1/evaluate", "Weir-Timeout-Ms: 0\r\n", CALL), 400, "bad_header"),
+        (post("/v1/evaluate", "Content-Encoding: gzip\r\n", CALL), 415, "encoded"),
+        (post("/v1/evaluate/batch", "", "[1"), 400, "bad_batch"),
         (post("/v1/evaluate", "Weir-Class: first\r\n", CALL), 400, "bad_header"),
         (post("/v1/evaluate", "", CALL).replace("application/json", "text/plain"), 415, "no_json"),
         (post("/v1/evaluat", "", CALL), 404, "no_such_path"),
@@ -80,9 +80,22 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
         assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &status.into()), "{request}");
         assert!(!problem["detail"].as_str().unwrap().is_empty());
     }
-    // These are refused by the protocol itself, before there is anybody to write a body.
+    assert_eq!(serving.ask(&get("/v1/evaluate")).header("allow"), Some("POST"));
+    assert_eq!(serving.ask(&post("/openapi.json", "", "")).header("allow"), Some("GET, HEAD"));
+    let waits = serving.post("/v1/evaluate", "Weir-Timeout-Ms: 99999999\r\n", "{}");
+    assert_eq!(waits.json()["code"], "bad_request", "nobody waits longer than the server lets them, and may say so");
+    assert_eq!(records(&serving.host).len(), 0, "nothing was judged");
+    assert_eq!(serving.post("/v1/evaluate", "", CALL).status, 200, "and others are served");
+}
+
+#[test]
+fn heads_that_cannot_be_read_have_a_problem_for_an_answer_too() {
+    let serving = plain();
+    let headers: String = (0..150).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let large = format!("X-Large: {}\r\n", "x".repeat(60_000));
     for headers in [headers, large] {
-        assert_eq!(serving.post("/v1/evaluate", &headers, CALL).status, 431);
+        let answer = serving.post("/v1/evaluate", &headers, CALL);
+        assert_eq!((answer.status, &answer.json()["code"]), (431, &"large_head".into()), "{answer:?}");
     }
     for garbage in [
         "GET /v1/generation HTTP/1.1\nHost: localhost\n\n",
@@ -93,10 +106,15 @@ fn what_cannot_be_judged_is_a_problem_with_a_way_out() {
     ] {
         let mut stream = connect(serving.address);
         stream.write_all(garbage.as_bytes()).unwrap();
-        assert!(read(&mut stream).is_none_or(|answer| answer.status == 400), "{garbage:?}");
+        let answer = read(&mut stream).unwrap_or_else(|| panic!("no answer to {garbage:?}"));
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &"bad_head".into()), "{garbage:?}");
     }
-    assert_eq!(serving.ask(&get("/v1/evaluate")).header("allow"), Some("POST"));
-    assert_eq!(records(&serving.host).len(), 0, "nothing was judged");
+    // What was asked before it on the same connection has its own answer first.
+    let mut stream = connect(serving.address);
+    stream.write_all(format!("{}GET / HTTP/9.9\r\n\r\n", get("/v1/generation")).as_bytes()).unwrap();
+    let mut both = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut both).unwrap();
+    assert!(both.starts_with("HTTP/1.1 200") && both.contains("HTTP/1.1 400") && both.contains("bad_head"), "{both}");
     assert_eq!(serving.post("/v1/evaluate", "", CALL).status, 200, "and others are served");
 }
 

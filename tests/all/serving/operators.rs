@@ -143,15 +143,47 @@ fn metrics_are_what_prometheus_reads_and_name_no_tenant() {
         "weir_http_answers_total{route=\"evaluate\",status=\"200\"} 3\n",
         "weir_http_answers_total{route=\"evaluate\",status=\"400\"} 1\n",
         "weir_http_evaluate_seconds_count 3\n",
-        "weir_allowed 3\n",
+        "# TYPE weir_allowed counter\nweir_allowed 3\n",
+        "# TYPE weir_schedule_waiting gauge\n",
+        "weir_http_keys_stale 0\n",
+        "weir_http_connections_refused_total 0\n",
         "weir_sets_generation 1\n",
         "weir_schedule_waiting 0\n",
     ] {
         assert!(metrics.body.contains(told), "{told}: {}", metrics.body);
     }
+    let typed = |name: &str| metrics.body.contains(&format!("# TYPE {name} "));
     for line in metrics.body.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("weir_") && value.parse::<f64>().is_ok(), "{line}");
+        let name = name.split('{').next().unwrap();
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        assert!(typed(name) || family.is_some_and(typed), "{name} has no type");
     }
     assert!(!metrics.body.contains("default"));
+}
+
+#[test]
+fn probes_may_ask_as_they_do_and_wrong_methods_are_told_the_right_ones() {
+    let serving = Serving::start(host_of(allows_after("", ""), ""), Settings::default());
+    let operator = |request: &str| ask(serving.admin, request);
+    assert_eq!(operator("GET /livez HTTP/1.0\r\n\r\n").status, 200);
+    let mut stream = connect(serving.admin);
+    stream
+        .write_all(
+            get("/readyz").replace("GET", "HEAD").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
+    let lines: Vec<String> = BufReader::new(stream).lines().map(|line| line.unwrap()).collect();
+    assert!(lines[0].starts_with("HTTP/1.1 200") && lines.last().unwrap().is_empty(), "{lines:?}");
+    for (request, allowed) in [
+        (post("/livez", "", ""), "GET, HEAD"),
+        (get("/v1/publish"), "POST"),
+        (get("/v1/rollback/1"), "POST"),
+        (post("/v1/status", "", ""), "GET, HEAD"),
+    ] {
+        let answer = operator(&request);
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{request}");
+    }
+    assert_eq!(operator(&post("/v1/evaluate", "", CALL)).status, 404);
 }

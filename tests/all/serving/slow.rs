@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use weir_server::Settings;
 
-use super::{CALL, Serving, connect, is_closed, post, read};
-use crate::harness::{FOREVER, allows_after, guest, host, host_of, pause, records};
+use super::{CALL, Serving, ask, connect, get, is_closed, post, read};
+use crate::harness::{FOREVER, allows_after, constant, guest, host, host_of, pause, records};
 
 /// The longest a caller may wait.
 const LONG: Duration = Duration::from_secs(5);
@@ -86,6 +86,9 @@ fn one_address_has_so_many_connections_and_no_more() {
     }
     let mut more = connect(serving.address);
     assert!(matches!(more.read(&mut [0]), Ok(0) | Err(_)));
+    let metrics = ask(serving.admin, &get("/metrics")).body;
+    assert!(metrics.contains("\nweir_http_connections 8\n"), "{metrics}");
+    assert!(metrics.contains("\nweir_http_connections_refused_total 1\n"), "{metrics}");
     drop(held.pop());
     let answered = (0..100).any(|_| {
         pause(Duration::from_millis(20));
@@ -93,4 +96,42 @@ fn one_address_has_so_many_connections_and_no_more() {
         next.write_all(post("/v1/evaluate", "", CALL).as_bytes()).is_ok() && read(&mut next).is_some()
     });
     assert!(answered, "its place is free again");
+}
+
+#[test]
+fn whoever_is_refused_with_a_body_half_sent_reads_the_answer() {
+    let settings = Settings { body_bytes: 100_000, ..Settings::default() };
+    let serving = Serving::start(host_of(allows_after("", ""), ""), settings);
+    let long = "x".repeat(900_000);
+    for (path, status) in [("/v1/nothing", 404), ("/v1/generation", 405), ("/v1/evaluate", 413)] {
+        assert_eq!(serving.post(path, "", &long).status, status, "{path}");
+    }
+    // Whoever waits for a word before the body is refused without it, and has nothing to send.
+    let head = post("/v1/nothing", "Expect: 100-continue\r\n", &long);
+    let mut stream = connect(serving.address);
+    stream.write_all(&head.as_bytes()[..head.len() - long.len()]).unwrap();
+    assert_eq!(read(&mut stream).unwrap().status, 404);
+}
+
+#[test]
+fn a_batch_of_long_answers_keeps_nobody_waiting() {
+    let finding = r#"{"code":"c","message":"MESSAGE","severity":"low"}"#.replace("MESSAGE", &"m".repeat(500));
+    let verdict = format!(r#"{{"effect":"allow","findings":[{}]}}"#, vec![finding; 60].join(","));
+    let set = "set = \"s\"\n[policies.long]\nmodule = \"long.wasm\"\ncheckpoints = [\"long\"]\n\
+               [policies.quick]\nmodule = \"quick.wasm\"\ncheckpoints = [\"test\"]\n";
+    let modules = [("long.wasm", constant(&verdict)), ("quick.wasm", allows_after("", ""))];
+    let serving = Serving::start(host(set, &modules).unwrap(), Settings::default());
+    let batch = format!(r#"{{"requests":[{}]}}"#, [r#"{"checkpoint":"long"}"#; 1_000].join(","));
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| serving.post("/v1/evaluate/batch", "", &batch));
+        let mut answered = 0;
+        while !asked.is_finished() {
+            assert_eq!(serving.post("/v1/evaluate", "Weir-Timeout-Ms: 2000\r\n", CALL).status, 200);
+            answered += 1;
+        }
+        let answer = asked.join().unwrap();
+        assert!(answer.status == 200 && answer.body.len() > 20_000_000, "{} bytes", answer.body.len());
+        assert_eq!(answer.json()["answers"].as_array().unwrap().len(), 1_000);
+        assert!(answered > 0, "others were answered meanwhile");
+    });
 }

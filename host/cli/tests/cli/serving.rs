@@ -280,6 +280,15 @@ fn keys_are_made_shown_once_and_revoked_while_the_server_runs() {
     });
     assert_eq!(place.weir(&format!("key revoke {id}")).code, Some(2));
     assert_eq!(place.weir("key new acme --role king").code, Some(2));
+    for (wrong, told) in [
+        ("key new acme/*", "named whole"),
+        ("key new acme --expires 0s", "dead already"),
+        ("key new acme --expires=-1d", "dead already"),
+        ("key list --keys nowhere.toml", "no file of keys"),
+    ] {
+        let refused = place.weir(wrong);
+        assert!(refused.code == Some(2) && refused.stderr.contains(told), "{wrong}: {refused:?}");
+    }
 }
 
 #[test]

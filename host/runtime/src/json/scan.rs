@@ -84,7 +84,7 @@ impl<'a> Scan<'a> {
 
     fn open(&mut self, kind: Kind) -> Result<bool, JsonError> {
         if self.stack.len() == self.max_depth {
-            return Err(self.error(&format!("nested deeper than {} levels (setting `depth`)", self.max_depth)));
+            return Err(self.error(&format!("nested deeper than {} levels", self.max_depth)));
         }
         let node = self.push(kind, self.position, false);
         self.position += 1;
