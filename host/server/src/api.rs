@@ -1,6 +1,7 @@
 //! What callers ask: `POST /v1/evaluate`, `POST /v1/evaluate/batch`, `GET /v1/generation`, `GET /openapi.json`.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use weir::{Caller, Class, Decision, RequestLimits, Runtime};
+use weir::{Caller, Class, Decision, RequestLimits, Runtime, Sequence};
 
 use crate::body;
 use crate::credential::{Door, Entered, Tenant};
@@ -109,8 +110,8 @@ impl Api {
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
         let body = body::read(request, self.settings.body_bytes, "body_bytes", self.settings.body_timeout).await?;
-        let decision = self.decide(&body, tenant, caller).await?;
-        Ok(answer(&decision))
+        let request = self.request(&body, tenant)?;
+        Ok(answer(&self.runtime.evaluate_for(request, caller).await?))
     }
 
     /// Each request has a decision or a problem of its own: one that is bad fails alone. Nothing takes long at once, however
@@ -132,33 +133,46 @@ impl Api {
             let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
+        let sequence = Sequence::default();
         let decide = async |json: Box<RawValue>| {
-            let answer = match self.decide(json.get().as_bytes(), tenant, caller).await {
+            let decided = match self.request(json.get().as_bytes(), tenant) {
+                Ok(request) => self.runtime.evaluate_next(request, caller, &sequence).await.map_err(Problem::from),
+                Err(problem) => Err(problem),
+            };
+            let answer = match decided {
                 Ok(decision) => Answer::Decision(Box::new(decision)),
                 Err(problem) => Answer::Problem(problem),
             };
             bytes_of(&answer)
         };
-        let answers: Vec<Vec<u8>> = stream::iter(requests).map(decide).buffered(AT_ONCE).collect().await;
-        Ok(answer_of([b"{\"answers\":[", &answers.join(&b',')[..], b"]}"].concat()))
+        let mut answers = pin!(stream::iter(requests).map(decide).buffered(AT_ONCE));
+        let mut json = b"{\"answers\":[".to_vec();
+        while let Some(answer) = answers.next().await {
+            if !json.ends_with(b"[") {
+                json.push(b',');
+            }
+            json.extend(answer);
+        }
+        json.extend(b"]}");
+        Ok(answer_of(json))
     }
 
-    async fn decide(&self, json: &[u8], tenant: &Tenant, caller: Caller) -> Result<Decision, Problem> {
+    /// What is asked, on behalf of whom.
+    fn request(&self, json: &[u8], tenant: &Tenant) -> Result<weir::Request, Problem> {
         let limits = RequestLimits { body_bytes: self.settings.body_bytes, ..RequestLimits::default() };
         // Callers do not choose when they ask; records know milliseconds.
         let now =
             Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("the present is within range");
         let request = weir::Request::parse_at(json, &limits, now)?;
-        let request = match tenant {
-            Tenant::Named => request,
-            Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => request.with_tenant(own),
+        match tenant {
+            Tenant::Named => Ok(request),
+            Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => Ok(request.with_tenant(own)),
             Tenant::Is(own) => {
                 let detail = format!("the request names another tenant than `{own}`, whose key it comes with");
                 let problem = Problem::new(StatusCode::FORBIDDEN, "not_your_tenant", detail);
-                return Err(Problem { pointer: Some("/tenant".to_owned()), ..problem });
+                Err(Problem { pointer: Some("/tenant".to_owned()), ..problem })
             }
-        };
-        Ok(self.runtime.evaluate_for(request, caller).await?)
+        }
     }
 
     /// How urgent it is, and how long its caller waits.

@@ -120,7 +120,8 @@ fn a_batch_of_long_answers_keeps_nobody_waiting() {
     let set = "set = \"s\"\n[policies.long]\nmodule = \"long.wasm\"\ncheckpoints = [\"long\"]\n\
                [policies.quick]\nmodule = \"quick.wasm\"\ncheckpoints = [\"test\"]\n";
     let modules = [("long.wasm", constant(&verdict)), ("quick.wasm", allows_after("", ""))];
-    let serving = Serving::start(host(set, &modules).unwrap(), Settings::default());
+    let settings = Settings { longest_timeout: Duration::from_secs(60), ..Settings::default() };
+    let serving = Serving::start(host(set, &modules).unwrap(), settings);
     let batch = format!(r#"{{"requests":[{}]}}"#, [r#"{"checkpoint":"long"}"#; 1_000].join(","));
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| serving.post("/v1/evaluate/batch", "", &batch));
