@@ -42,8 +42,8 @@ impl<'a> Evaluation<'a> {
         Evaluation { generation, recorder, counters, judging, recorded: false }
     }
 
-    /// Runs every selected policy, leaves its core to others, and records what they come to. `turn` ends with the slot.
-    pub(crate) async fn decide<T>(mut self, slot: Slot<'_>, turn: T) -> Decision {
+    /// Runs every selected policy, leaves its core to others, and records what they come to.
+    pub(crate) async fn decide(mut self, slot: Slot<'_>) -> Decision {
         self.judging.ask_all().await;
         let checkpoint = self.generation.loaded().checkpoint(self.judging.request.checkpoint());
         let (decision, body, claims) = self.ruled();
@@ -51,11 +51,7 @@ impl<'a> Evaluation<'a> {
         self.recorded = true;
         let recorded = self.recorder.record(decision, &body, checkpoint, self.counters);
         // In this order: the record is on its way before others have their turn.
-        let left = async {
-            slot.leave().await;
-            drop(turn);
-        };
-        let decision = join(recorded, left).await.0;
+        let decision = join(recorded, slot.leave()).await.0;
         // What was taken counts once the decision stands, and before anybody hears of it.
         claims.into_iter().for_each(|claim| claim.end(decision.effect()));
         decision

@@ -219,32 +219,19 @@ impl Shared {
             Waiting::Caller => Class::Interactive,
             Waiting::Nobody => Class::Bulk,
         };
-        let judged = self.judge(request, waiting, Caller { class, until: None }, None).await;
+        let judged = self.judge(request, waiting, Caller { class, until: None }).await;
         judged.expect("who can wait for ever is never refused")
     }
 
-    async fn judge(
-        &self,
-        request: Request,
-        waiting: Waiting,
-        caller: Caller,
-        sequence: Option<&Sequence>,
-    ) -> Result<Decision, Refusal> {
+    async fn judge(&self, request: Request, waiting: Waiting, caller: Caller) -> Result<Decision, Refusal> {
         let mut queued = Queued { shared: self, request: Some(request), waiting };
         let tenant = queued.request.as_ref().map_or("", Request::tenant);
-        let turn = match sequence {
-            Some(Sequence(turns)) => Some(turns.lock().await),
-            None => None,
-        };
-        let slot = match self.schedule.in_time(caller.until.filter(|_| turn.is_some())) {
-            Ok(()) => self.schedule.enter(|| self.standing(tenant, &caller), caller.until).await,
-            Err(late) => Err(late),
-        };
+        let slot = self.schedule.enter(|| self.standing(tenant, &caller), caller.until).await;
         let request = queued.request.take().expect("it is there until its turn");
         let slot = slot?;
         let generation = self.publisher.current();
         Ok(Evaluation::new(&generation, &self.state, &self.recorder, self.counters.own(), request, waiting)
-            .decide(slot, turn)
+            .decide(slot)
             .await)
     }
 
@@ -263,11 +250,6 @@ pub struct Caller {
     /// When the answer is of no use any more; none waits for ever, and is never refused.
     pub until: Option<Instant>,
 }
-
-/// Requests of one caller that are asked at once and judged one after the other, so that one of them at a time waits for a
-/// core, and all of them wait for the disk together.
-#[derive(Debug, Default)]
-pub struct Sequence(tokio::sync::Mutex<()>);
 
 /// A request that waits for its turn. If its caller goes away, it leaves the record of a cancelled one.
 struct Queued<'a> {
@@ -314,20 +296,7 @@ impl Runtime {
     /// More than 10 ms of work waits for each core and this tenant has most of it, or its turn comes too late. Nothing was
     /// judged then, and nothing recorded.
     pub async fn evaluate_for(&self, request: Request, caller: Caller) -> Result<Decision, Refusal> {
-        self.shared.judge(request, Waiting::Caller, caller, None).await
-    }
-
-    /// As [`Runtime::evaluate_for`], for one of many requests of the same caller, such as a batch.
-    ///
-    /// # Errors
-    /// As [`Runtime::evaluate_for`].
-    pub async fn evaluate_next(
-        &self,
-        request: Request,
-        caller: Caller,
-        sequence: &Sequence,
-    ) -> Result<Decision, Refusal> {
-        self.shared.judge(request, Waiting::Caller, caller, Some(sequence)).await
+        self.shared.judge(request, Waiting::Caller, caller).await
     }
 
     /// Waits for a turn as an evaluation does, and leaves: what the scheduler costs where nobody waits. For the bench.

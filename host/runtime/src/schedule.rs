@@ -152,18 +152,12 @@ impl Schedule {
         let now = Instant::now();
         self.counts.waited.fetch_add(1, Ordering::Relaxed);
         self.counts.waited_micros.fetch_add((now - joined).as_micros() as u64, Ordering::Relaxed);
-        self.in_time(until)?;
+        if until.is_some_and(|until| until <= now) {
+            return Err(self.refuse(RefusalReason::Late, MOST_AHEAD));
+        }
         let place = turn.place.take().expect("a turn is taken once");
         let waited = Some(Waited { standing, expected: turn.expected, began: now, took: None });
         Ok(Slot { schedule: self, place, waited })
-    }
-
-    /// Whether a caller still waits who has waited for something else before.
-    pub(crate) fn in_time(&self, until: Option<Instant>) -> Result<(), Refusal> {
-        match until {
-            Some(until) if until <= Instant::now() => Err(self.refuse(RefusalReason::Late, MOST_AHEAD)),
-            _ => Ok(()),
-        }
     }
 
     /// Joins the queue.

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use weir::{Caller, Class, Decision, RequestLimits, Runtime, Sequence};
+use weir::{Caller, Class, Decision, RequestLimits, Runtime};
 
 use crate::body;
 use crate::credential::{Door, Entered, Tenant};
@@ -110,8 +110,8 @@ impl Api {
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
         let body = body::read(request, self.settings.body_bytes, "body_bytes", self.settings.body_timeout).await?;
-        let request = self.request(&body, tenant)?;
-        Ok(answer(&self.runtime.evaluate_for(request, caller).await?))
+        let decision = self.decide(&body, tenant, caller).await?;
+        Ok(answer(&decision))
     }
 
     /// Each request has a decision or a problem of its own: one that is bad fails alone. Nothing takes long at once, however
@@ -133,13 +133,8 @@ impl Api {
             let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
-        let sequence = Sequence::default();
         let decide = async |json: Box<RawValue>| {
-            let decided = match self.request(json.get().as_bytes(), tenant) {
-                Ok(request) => self.runtime.evaluate_next(request, caller, &sequence).await.map_err(Problem::from),
-                Err(problem) => Err(problem),
-            };
-            let answer = match decided {
+            let answer = match self.decide(json.get().as_bytes(), tenant, caller).await {
                 Ok(decision) => Answer::Decision(Box::new(decision)),
                 Err(problem) => Answer::Problem(problem),
             };
@@ -157,22 +152,22 @@ impl Api {
         Ok(answer_of(json))
     }
 
-    /// What is asked, on behalf of whom.
-    fn request(&self, json: &[u8], tenant: &Tenant) -> Result<weir::Request, Problem> {
+    async fn decide(&self, json: &[u8], tenant: &Tenant, caller: Caller) -> Result<Decision, Problem> {
         let limits = RequestLimits { body_bytes: self.settings.body_bytes, ..RequestLimits::default() };
         // Callers do not choose when they ask; records know milliseconds.
         let now =
             Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("the present is within range");
         let request = weir::Request::parse_at(json, &limits, now)?;
-        match tenant {
-            Tenant::Named => Ok(request),
-            Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => Ok(request.with_tenant(own)),
+        let request = match tenant {
+            Tenant::Named => request,
+            Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => request.with_tenant(own),
             Tenant::Is(own) => {
                 let detail = format!("the request names another tenant than `{own}`, whose key it comes with");
                 let problem = Problem::new(StatusCode::FORBIDDEN, "not_your_tenant", detail);
-                Err(Problem { pointer: Some("/tenant".to_owned()), ..problem })
+                return Err(Problem { pointer: Some("/tenant".to_owned()), ..problem });
             }
-        }
+        };
+        Ok(self.runtime.evaluate_for(request, caller).await?)
     }
 
     /// How urgent it is, and how long its caller waits.
