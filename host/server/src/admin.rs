@@ -11,7 +11,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hyper::body::Incoming;
-use hyper::header::EXPECT;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
@@ -77,23 +76,21 @@ struct Loaded {
 }
 
 impl Handler for Admin {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let (head, mut body) = request.into_parts();
-        let expects = head.headers.contains_key(EXPECT);
-        match self.answer(Request::from_parts(head, &mut body), peer).await {
+    async fn handle(self: Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        match self.answer(&mut request, peer).await {
             Ok(response) => response,
-            Err(problem) => body::refused(&mut body, expects, problem).await,
+            Err(problem) => body::refused(request, problem).await,
         }
     }
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<&mut Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
-        guard::check(&request)?;
+    async fn answer(&self, request: &mut Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
+        guard::check(request)?;
         let enter = |role| self.door.enter(request.headers(), &peer, role);
         let path = request.uri().path();
         if self.door.is_open() && !["/livez", "/readyz", "/metrics"].contains(&path) {
-            guard::is_called_local(&request)?;
+            guard::is_called_local(request)?;
         }
         // An answer to HEAD is that to GET, without its body.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
@@ -142,7 +139,7 @@ impl Admin {
     }
 
     /// The set in a request's body.
-    async fn sent(&self, request: Request<&mut Incoming>) -> Result<Source, Problem> {
+    async fn sent(&self, request: &mut Request<Incoming>) -> Result<Source, Problem> {
         let Settings { set_bytes, body_timeout, .. } = *self.settings;
         let body = body::read(request, set_bytes, "set_bytes", body_timeout).await?;
         let Sent { set, modules } = serde_json::from_slice(&body).map_err(|error| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
-use hyper::header::{EXPECT, HeaderMap};
+use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -55,14 +55,12 @@ enum Answer {
 }
 
 impl Handler for Api {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(self: Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let started = Instant::now();
         let route = Route::of(request.uri().path());
-        let (head, mut body) = request.into_parts();
-        let expects = head.headers.contains_key(EXPECT);
-        let response = match self.answer(Request::from_parts(head, &mut body), peer).await {
+        let response = match self.answer(&mut request, route, peer).await {
             Ok(response) => response,
-            Err(problem) => body::refused(&mut body, expects, problem).await,
+            Err(problem) => body::refused(request, problem).await,
         };
         self.counts.count(route, response.status(), started.elapsed());
         response
@@ -74,10 +72,14 @@ impl Handler for Api {
 }
 
 impl Api {
-    async fn answer(&self, request: Request<&mut Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
-        guard::check(&request)?;
-        let path = request.uri().path();
-        let post = match (Route::of(path), request.method()) {
+    async fn answer(
+        &self,
+        request: &mut Request<Incoming>,
+        route: Route,
+        peer: Peer,
+    ) -> Result<Response<Body>, Problem> {
+        guard::check(request)?;
+        let post = match (route, request.method()) {
             (Route::Evaluate | Route::Batch, &Method::POST) => true,
             (Route::Generation | Route::Document, &Method::GET | &Method::HEAD) => false,
             (Route::Other, _) => {
@@ -90,14 +92,14 @@ impl Api {
         let Entered { tenant, .. } = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
         if post {
             guard::is_json(request.headers())?;
-            let caller = self.caller(request.headers(), Route::of(path))?;
-            return match Route::of(path) {
+            let caller = self.caller(request.headers(), route)?;
+            return match route {
                 // Its future is large, and rarely needed.
                 Route::Batch => Box::pin(self.batch(request, &tenant, caller)).await,
                 _ => self.evaluate(request, &tenant, caller).await,
             };
         }
-        match Route::of(path) {
+        match route {
             Route::Document => Ok(text(document::openapi().to_owned(), "application/json")),
             _ => Ok(answer(&self.runtime.generation().id())),
         }
@@ -105,7 +107,7 @@ impl Api {
 
     async fn evaluate(
         &self,
-        request: Request<&mut Incoming>,
+        request: &mut Request<Incoming>,
         tenant: &Tenant,
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
@@ -118,7 +120,7 @@ impl Api {
     /// large all of it is: others are answered by the same threads.
     async fn batch(
         &self,
-        request: Request<&mut Incoming>,
+        request: &mut Request<Incoming>,
         tenant: &Tenant,
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {

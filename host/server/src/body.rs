@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use hyper::header::EXPECT;
 use hyper::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
@@ -16,12 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads a body of at most so many bytes; `setting` is what says how many.
 pub(crate) async fn read(
-    request: Request<&mut Incoming>,
+    request: &mut Request<Incoming>,
     most: usize,
     setting: &str,
     patience: Duration,
 ) -> Result<Bytes, Problem> {
-    match timeout(patience, Limited::new(request.into_body(), most).collect()).await {
+    match timeout(patience, Limited::new(request.body_mut(), most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the limit is {most} bytes (setting `{setting}`)");
@@ -37,10 +38,10 @@ pub(crate) async fn read(
 
 /// The answer to a request that is refused, when what is left of its body has been passed over: a connection that ends with
 /// bytes unread is reset, which some clients see before they see the answer.
-pub(crate) async fn refused(body: &mut Incoming, expects: bool, problem: Problem) -> Response<Answer> {
+pub(crate) async fn refused(mut request: Request<Incoming>, problem: Problem) -> Response<Answer> {
     // Whoever expects a word before they send the body has sent none, and asking for it would be that word.
-    if !expects && problem.status != StatusCode::REQUEST_TIMEOUT {
-        pass_over(body).await;
+    if !request.headers().contains_key(EXPECT) && problem.status != StatusCode::REQUEST_TIMEOUT {
+        pass_over(request.body_mut()).await;
     }
     problem.response()
 }

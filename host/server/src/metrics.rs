@@ -127,6 +127,12 @@ pub(crate) fn text(counts: &Counts, door: &Door, runtime: &Runtime) -> String {
     text
 }
 
+fn figure(text: &mut String, name: &str, value: impl std::fmt::Display) {
+    let kind = if GAUGES.contains(&name) { "gauge" } else { "counter" };
+    writeln!(text, "# TYPE {name} {kind}").expect("a string grows");
+    line(text, name, value);
+}
+
 /// The host's own figures under their own names: `sets.published` is `weir_sets_published`.
 fn flat(text: &mut String, name: &str, value: &Value) {
     match value {
@@ -137,14 +143,8 @@ fn flat(text: &mut String, name: &str, value: &Value) {
             }
         }
         Value::Object(fields) => fields.iter().for_each(|(key, value)| flat(text, &format!("{name}_{key}"), value)),
-        Value::Bool(_) | Value::Number(_) => {
-            let kind = if GAUGES.contains(&name) { "gauge" } else { "counter" };
-            writeln!(text, "# TYPE {name} {kind}").expect("a string grows");
-            match value {
-                Value::Bool(flag) => line(text, name, u8::from(*flag)),
-                number => line(text, name, number),
-            }
-        }
+        Value::Bool(flag) => figure(text, name, u8::from(*flag)),
+        Value::Number(number) => figure(text, name, number),
         Value::Null | Value::String(_) | Value::Array(_) => {}
     }
 }
