@@ -49,6 +49,7 @@ fn a_record_says_who_was_asked_what_and_what_came_of_it() {
     assert_eq!(made["generation"]["digest"], host.generation().id().digest.to_string());
     assert_eq!(made["policies"][0]["module"], Digest::of(&wasm).to_string());
     assert_eq!(made["policies"][0]["config"], Digest::of(br#"{"a":1}"#).to_string());
+    assert_eq!(decision.to_json(), serde_json::to_vec(&decision).unwrap());
     // What is recorded is what the caller got, but for the record's own name, which is given when it is written.
     let mut got = serde_json::to_value(&decision).unwrap();
     got.as_object_mut().unwrap().remove("record");
@@ -143,6 +144,7 @@ fn on_a_full_disk(when_record_fails: &str) -> Vec<(Effect, Option<String>, Vec<S
     let host = recording(folder.path(), &set, constant(ALLOW));
     let decide = |_| {
         let decision = host.evaluate_blocking(request());
+        assert_eq!(decision.to_json(), serde_json::to_vec(&decision).unwrap(), "recorded or not");
         (decision.effect(), decision.record().map(str::to_owned), decision.decided_by().to_vec())
     };
     let decisions: Vec<_> = (0..20).map(decide).collect();

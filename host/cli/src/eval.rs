@@ -243,7 +243,7 @@ async fn write_all(
     while let Some(group) = groups.next().await {
         for decision in group {
             tally.add(&decision);
-            serde_json::to_writer(&mut *output, &decision)?;
+            output.write_all(&decision.to_json())?;
             output.write_all(b"\n")?;
         }
         output.flush()?;

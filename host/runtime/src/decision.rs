@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use std::fmt;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -22,6 +24,24 @@ pub struct Decision {
     pub(crate) ruling: Ruling,
     pub(crate) policies: Vec<PolicyReport>,
     pub(crate) shadow: Vec<PolicyReport>,
+    /// What its record says of it; none where nothing is recorded, or something else.
+    pub(crate) written: Option<Written>,
+}
+
+/// The JSON of a decision at the end of what it is recorded by, without the record's name.
+#[derive(Clone)]
+pub(crate) struct Written {
+    pub(crate) line: Vec<u8>,
+    /// Where it begins.
+    pub(crate) start: usize,
+    /// Where it goes on behind the place of the record's name.
+    pub(crate) rest: usize,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.line))
+    }
 }
 
 /// One policy's part in a decision.
@@ -104,30 +124,34 @@ impl Decision {
     }
 }
 
-impl Serialize for Decision {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize_as(serializer, true)
-    }
-}
-
-/// A decision inside its own record, whose line already has the record's name.
-pub(crate) struct Recorded<'a>(pub(crate) &'a Decision);
-
-impl Serialize for Recorded<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize_as(serializer, false)
-    }
-}
-
 impl Decision {
-    fn serialize_as<S: Serializer>(&self, serializer: S, names_record: bool) -> Result<S::Ok, S::Error> {
+    /// It as JSON, as its [`Serialize`] has it; quicker, since its record has been written already.
+    pub fn to_json(&self) -> Vec<u8> {
+        let (Some(Written { line, start, rest }), Some(record)) = (&self.written, &self.record) else {
+            return serde_json::to_vec(self).expect("a decision always serialises into memory");
+        };
+        let mut json = Vec::with_capacity(line.len() - start + 16 + record.len());
+        json.extend_from_slice(&line[*start..*rest]);
+        json.extend_from_slice(b",\"record\":");
+        serde_json::to_writer(&mut json, record).expect("text always serialises into memory");
+        json.extend_from_slice(&line[*rest..]);
+        json
+    }
+
+    /// Appends it as JSON to what it is recorded by, which has no record's name in it: the line has.
+    pub(crate) fn write(&self, mut line: Vec<u8>) -> Written {
+        let start = line.len();
+        line.extend_from_slice(b"{\"v\":1,\"request\":");
+        serde_json::to_writer(&mut line, self.request.id()).expect("text always serialises into memory");
+        let rest = line.len();
+        serde_json::to_writer(&mut line, &Rest(self)).expect("a decision always serialises into memory");
+        // One object goes on where the other would begin.
+        line[rest] = b',';
+        Written { line, start, rest }
+    }
+
+    fn serialize_rest<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let Ruling { effect, decided_by, findings, edits, scores, obligations } = &self.ruling;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("v", &1)?;
-        map.serialize_entry("request", self.request.id())?;
-        if names_record {
-            map.serialize_entry("record", &self.record)?;
-        }
         map.serialize_entry("generation", &self.generation)?;
         map.serialize_entry("checkpoint", self.request.checkpoint())?;
         map.serialize_entry("tenant", self.request.tenant())?;
@@ -140,7 +164,28 @@ impl Decision {
         map.serialize_entry("obligations", obligations)?;
         map.serialize_entry("review", &())?;
         map.serialize_entry("policies", &self.policies)?;
-        map.serialize_entry("shadow", &self.shadow)?;
+        map.serialize_entry("shadow", &self.shadow)
+    }
+}
+
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("v", &1)?;
+        map.serialize_entry("request", self.request.id())?;
+        map.serialize_entry("record", &self.record)?;
+        self.serialize_rest(&mut map)?;
+        map.end()
+    }
+}
+
+/// What a decision says behind the names of its request and its record.
+struct Rest<'a>(&'a Decision);
+
+impl Serialize for Rest<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.serialize_rest(&mut map)?;
         map.end()
     }
 }

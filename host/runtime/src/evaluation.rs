@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::future::join;
 use jiff::Timestamp;
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Written};
 use crate::digest::Digest;
 use crate::generation::Generation;
 use crate::instance::Waiting;
@@ -46,27 +45,29 @@ impl<'a> Evaluation<'a> {
     pub(crate) async fn decide(mut self, slot: Slot<'_>) -> Decision {
         self.judging.ask_all().await;
         let checkpoint = self.generation.loaded().checkpoint(self.judging.request.checkpoint());
-        let (decision, body, claims) = self.ruled();
+        let (decision, written, claims) = self.ruled();
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
-        let recorded = self.recorder.record(decision, &body, checkpoint, self.counters);
-        // In this order: the record is on its way before others have their turn.
-        let decision = join(recorded, slot.leave()).await.0;
+        let appending = self.recorder.begin(&written, checkpoint);
+        // The record is on its way before others have their turn.
+        slot.leave().await;
+        let appended = appending.await;
+        let decision = self.recorder.end(decision, (written, appended), checkpoint, self.counters);
         // What was taken counts once the decision stands, and before anybody hears of it.
         claims.into_iter().for_each(|claim| claim.end(decision.effect()));
         decision
     }
 
     /// What all judgements come to, not yet recorded, and the record to write.
-    fn ruled(&mut self) -> (Decision, Vec<u8>, Vec<Claim>) {
+    fn ruled(&mut self) -> (Decision, Written, Vec<Claim>) {
         let Ruled { ruling, policies, shadow, traces, claims } = self.judging.rule();
         traces.iter().filter(|trace| trace.log.dropped > 0).for_each(|trace| {
             self.counters.log_lines_dropped.fetch_add(trace.log.dropped, Relaxed);
         });
         let (request, generation) = (self.judging.request.clone(), self.generation.id());
-        let decision = Decision { request, record: None, generation, ruling, policies, shadow };
-        let body = self.evidence(&decision, &traces).body(&decision);
-        (decision, body, claims)
+        let decision = Decision { request, record: None, generation, ruling, policies, shadow, written: None };
+        let written = self.evidence(&decision, &traces).of(&decision);
+        (decision, written, claims)
     }
 
     fn evidence<'e>(&'e self, decision: &'e Decision, traces: &'e [Trace]) -> Evidence<'e> {
@@ -110,7 +111,7 @@ impl Drop for Evaluation<'_> {
             return;
         }
         self.judging.abandon();
-        let (decision, body, _) = self.ruled();
-        self.recorder.record_abandoned(&decision, &body, self.counters);
+        let (decision, written, _) = self.ruled();
+        self.recorder.record_abandoned(&decision, &written, self.counters);
     }
 }

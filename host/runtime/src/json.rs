@@ -79,7 +79,16 @@ impl Document {
     pub(crate) fn root(&self) -> Value<'_> {
         Value { document: self, index: 0 }
     }
+
+    /// The value at a place of this document.
+    pub(crate) fn at(&self, place: Place) -> Value<'_> {
+        Value { document: self, index: place.0 }
+    }
 }
+
+/// Where a value stands in its document.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place(u32);
 
 /// A value inside a [`Document`].
 #[derive(Clone, Copy)]
@@ -95,6 +104,10 @@ impl<'a> Value<'a> {
 
     pub(crate) fn kind(self) -> Kind {
         self.node().kind
+    }
+
+    pub(crate) fn place(self) -> Place {
+        Place(self.index)
     }
 
     /// The value as the caller wrote it.

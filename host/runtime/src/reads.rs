@@ -157,15 +157,20 @@ impl Reads {
                 write_text(text, &mut out.bytes);
             }
         }
-        for field in &FIELDS[SETTLED..] {
+        for (field, value) in FIELDS.into_iter().zip(request.fields()).skip(SETTLED) {
             let Some(tree) = wanted(field) else { continue };
-            let given = request.root().get(field).and_then(|value| Seen::of(value, tree));
-            match case.system.filter(|_| *field == "context") {
+            let given = value.and_then(|value| Seen::of(value, tree));
+            match case.system.filter(|_| field == "context") {
                 Some(system) => {
-                    out.key(field);
+                    out.plain_key(field);
                     out.context(tree, given, system);
                 }
-                None => given.into_iter().for_each(|value| out.member(field, value)),
+                None => {
+                    if let Some(seen) = given {
+                        out.plain_key(field);
+                        out.value(seen);
+                    }
+                }
             }
         }
         out.close(b'}');

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::combine::Ruling;
-use crate::decision::{Decision, Recorded};
+use crate::decision::{Decision, Written};
 use crate::digest::Digest;
 use crate::generation::GenerationId;
 use crate::hostcalls::LogLine;
@@ -117,16 +117,28 @@ impl Recorder {
         self.journal.flush()
     }
 
-    /// Records a ruling with the evidence rendered for it; the answer is what its caller may act on.
-    pub(crate) async fn record(
+    /// Begins to record a ruling by the evidence rendered for it.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        written: &Written,
+        checkpoint: Checkpoint,
+    ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
+        self.journal.append(members(written), checkpoint.durability)
+    }
+
+    /// What the caller of a ruling may act on, now that it is recorded or cannot be.
+    pub(crate) fn end(
         &self,
         mut decision: Decision,
-        body: &[u8],
+        (written, appended): (Written, Result<u64, AppendError>),
         checkpoint: Checkpoint,
         counters: &Counters,
     ) -> Decision {
-        match self.journal.append(body, checkpoint.durability).await {
-            Ok(sequence) => decision.record = Some(format!("{}/{sequence}", self.host)),
+        match appended {
+            Ok(sequence) => {
+                decision.record = Some(format!("{}/{sequence}", self.host));
+                decision.written = Some(written);
+            }
             Err(_) => {
                 counters.record_failures.fetch_add(1, Relaxed);
                 if checkpoint.when_record_fails == WhenRecordFails::Deny {
@@ -139,12 +151,17 @@ impl Recorder {
     }
 
     /// Records what became of a request whose caller has gone; nobody waits for it.
-    pub(crate) fn record_abandoned(&self, decision: &Decision, body: &[u8], counters: &Counters) {
-        if self.journal.append_now(body).is_err() {
+    pub(crate) fn record_abandoned(&self, decision: &Decision, written: &Written, counters: &Counters) {
+        if self.journal.append_now(members(written)).is_err() {
             counters.record_failures.fetch_add(1, Relaxed);
         }
         counters.count(decision);
     }
+}
+
+/// The record's members without braces, as the journal takes them.
+fn members(written: &Written) -> &[u8] {
+    &written.line[1..]
 }
 
 /// What a record is of that holds no decision.
@@ -210,17 +227,15 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Evidence<'_> {
-    /// The record's members without braces, as the journal takes them.
-    pub(crate) fn body(&self, decision: &Decision) -> Vec<u8> {
+    /// Renders the record of a decision, all but its own name.
+    pub(crate) fn of(&self, decision: &Decision) -> Written {
         /// Room for most records without growing.
         const USUAL: usize = 2048;
-        let mut body = Vec::with_capacity(USUAL);
-        serde_json::to_writer(&mut body, self).expect("evidence always serialises into memory");
-        body.remove(0);
-        body.pop();
-        body.extend_from_slice(b",\"decision\":");
-        serde_json::to_writer(&mut body, &Recorded(decision)).expect("a decision always serialises into memory");
-        body
+        let mut line = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut line, self).expect("evidence always serialises into memory");
+        line.pop();
+        line.extend_from_slice(b",\"decision\":");
+        decision.write(line)
     }
 }
 

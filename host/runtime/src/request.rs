@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::json::{Document, JsonError, Kind, Path, Value, required};
+use crate::json::{Document, JsonError, Kind, Path, Place, Value, required};
 use crate::text::one_line;
 
 /// Bounds on one request. Every error names the setting that was reached.
@@ -57,16 +57,22 @@ impl From<JsonError> for RequestError {
 
 /// A checked request. What callers may leave out, the host has filled in. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Request(Arc<Asked>);
+
+/// What is asked.
+#[derive(Debug, Clone)]
+struct Asked {
     /// The caller's own text: numbers keep their digits, and spans point into it.
-    document: Arc<Document>,
+    document: Document,
+    /// Where each of [`FIELDS`] stands in it.
+    fields: [Option<Place>; FIELDS.len()],
     id: String,
     checkpoint: String,
     tenant: String,
     system: Option<String>,
     time: Timestamp,
     /// The time as guests and records see it, written once.
-    time_text: Arc<str>,
+    time_text: String,
 }
 
 /// The tenant of callers without one.
@@ -76,6 +82,7 @@ const LONGEST_NAME: usize = 256;
 /// Where a text may come from.
 pub(crate) const ORIGINS: [&str; 5] = ["system", "user", "model", "tool", "retrieved"];
 
+/// The keys of a request.
 pub(crate) const FIELDS: [&str; 12] = [
     "id",
     "checkpoint",
@@ -126,8 +133,10 @@ impl Request {
         }
         let document = Document::parse(json, limits.depth)?;
         let at = Path::Root;
+        let found = document.root().fields(&at, FIELDS)?;
+        let fields = found.map(|field| field.map(Value::place));
         let [id, checkpoint, tenant, system, time, subject, action, resource, context, content, measures, _payload] =
-            document.root().fields(&at, FIELDS)?;
+            found;
         let checkpoint = checkpoint_name(required(checkpoint, &at, "checkpoint")?, &at.key("checkpoint"))?;
         let optional = |value: Option<Value<'_>>, key| value.map(|v| name(v, &at.key(key))).transpose();
         let id = optional(id, "id")?.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
@@ -141,17 +150,15 @@ impl Request {
         check_object(context, &at.key("context"))?;
         check_content(content, &at.key("content"), limits)?;
         check_measures(measures, &at.key("measures"), limits)?;
-        let time_text = time.to_string().into();
-        Ok(Request { id, checkpoint, tenant, system, time, time_text, document: Arc::new(document) })
+        let time_text = time.to_string();
+        let asked = Asked { document, fields, id, checkpoint, tenant, system, time, time_text };
+        Ok(Request(Arc::new(asked)))
     }
 
     /// The same request for another tenant: for hosts that know it from a credential.
-    pub fn with_tenant(self, tenant: impl Into<String>) -> Request {
-        Request { tenant: tenant.into(), ..self }
-    }
-
-    fn with_time(self, time: Timestamp) -> Request {
-        Request { time, time_text: time.to_string().into(), ..self }
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Request {
+        Arc::make_mut(&mut self.0).tenant = tenant.into();
+        self
     }
 
     /// The same request with nothing in it that differs from run to run: an id and a time that its text lacks are those of
@@ -160,38 +167,45 @@ impl Request {
         const ID: &str = "00000000-0000-7000-8000-000000000000";
         const TIME: Timestamp = Timestamp::constant(946_684_800, 0);
         let lacks = |field| self.root().get(field).is_none();
-        let (id, time) = (lacks("id"), lacks("time"));
-        let request = if time { self.with_time(TIME) } else { self };
-        if id { Request { id: ID.to_owned(), ..request } } else { request }
+        let (lacks_id, lacks_time) = (lacks("id"), lacks("time"));
+        let mut request = self;
+        let asked = Arc::make_mut(&mut request.0);
+        if lacks_id {
+            ID.clone_into(&mut asked.id);
+        }
+        if lacks_time {
+            (asked.time, asked.time_text) = (TIME, TIME.to_string());
+        }
+        request
     }
 
     /// The caller's id, or the UUIDv7 it was given.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.0.id
     }
 
     /// Where in the life cycle this is asked, such as `tool.call`.
     pub fn checkpoint(&self) -> &str {
-        &self.checkpoint
+        &self.0.checkpoint
     }
 
     /// Who pays for the evaluation.
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        &self.0.tenant
     }
 
     /// The name of the AI system, registered in the set or not.
     pub fn system(&self) -> Option<&str> {
-        self.system.as_deref()
+        self.0.system.as_deref()
     }
 
     /// The time all policies see.
     pub fn time(&self) -> Timestamp {
-        self.time
+        self.0.time
     }
 
     pub(crate) fn time_text(&self) -> &str {
-        &self.time_text
+        &self.0.time_text
     }
 
     /// The request as the caller wrote it.
@@ -201,7 +215,13 @@ impl Request {
 
     /// The caller's JSON as a whole.
     pub(crate) fn root(&self) -> Value<'_> {
-        self.document.root()
+        self.0.document.root()
+    }
+
+    /// What the caller wrote in each of [`FIELDS`], in that order.
+    pub(crate) fn fields(&self) -> [Option<Value<'_>>; FIELDS.len()] {
+        let Asked { document, fields, .. } = &*self.0;
+        fields.map(|place| place.map(|place| document.at(place)))
     }
 }
 

@@ -33,7 +33,7 @@ enum Dimension {
 }
 
 impl Dimension {
-    fn values<'a>(&self, asked: &'a Asked) -> &'a [String] {
+    fn values<'a>(&self, asked: &'a Asked<'_>) -> &'a [String] {
         match self {
             Dimension::System => asked.system.as_slice(),
             Dimension::Context(key) => asked.context(key),
@@ -42,13 +42,13 @@ impl Dimension {
 }
 
 /// What a request says about all that scopes ask for, gathered once.
-struct Asked {
-    checkpoint: String,
+struct Asked<'a> {
+    checkpoint: &'a str,
     system: Option<String>,
     context: HashMap<String, Vec<String>>,
 }
 
-impl Asked {
+impl Asked<'_> {
     fn context(&self, key: &str) -> &[String] {
         self.context.get(key).map_or(&[], Vec::as_slice)
     }
@@ -104,12 +104,12 @@ impl Index {
     /// Positions of the policies that apply, in the order of the set.
     pub(crate) fn select(&self, facts: &impl Facts) -> Vec<usize> {
         let asked = Asked {
-            checkpoint: facts.checkpoint().to_owned(),
+            checkpoint: facts.checkpoint(),
             system: facts.system().map(str::to_owned),
             context: facts.context(&self.keys),
         };
         let mut candidates = Vec::new();
-        if let Some(shelf) = self.by_checkpoint.get(&asked.checkpoint) {
+        if let Some(shelf) = self.by_checkpoint.get(asked.checkpoint) {
             shelf.collect(&asked, &mut candidates);
         }
         self.any_checkpoint.collect(&asked, &mut candidates);
@@ -121,13 +121,13 @@ impl Index {
 }
 
 impl Scope {
-    fn applies(&self, asked: &Asked) -> bool {
+    fn applies(&self, asked: &Asked<'_>) -> bool {
         let fits = |patterns: &[Pattern], value: &str| patterns.iter().any(|pattern| pattern.matches(value));
         let in_context = |(key, patterns): (&String, &Vec<Pattern>)| {
             let values = asked.context(key);
             values.is_empty() || values.iter().any(|value| fits(patterns, value))
         };
-        fits(&self.checkpoints, &asked.checkpoint)
+        fits(&self.checkpoints, asked.checkpoint)
             && asked.system.as_ref().is_none_or(|system| fits(&self.systems, system))
             && self.when.iter().all(in_context)
     }
@@ -165,7 +165,7 @@ impl Shelf {
         shelf
     }
 
-    fn collect(&self, asked: &Asked, candidates: &mut Vec<u32>) {
+    fn collect(&self, asked: &Asked<'_>, candidates: &mut Vec<u32>) {
         candidates.extend(&self.open);
         for (dimension, drawer) in &self.drawers {
             let values = dimension.values(asked);
@@ -272,7 +272,7 @@ mod tests {
             scopes in prop::collection::vec(any_scope(), 0..40), asked in any_asked()
         ) {
             let said = Asked {
-                checkpoint: asked.checkpoint.clone(),
+                checkpoint: &asked.checkpoint,
                 system: asked.system.clone(),
                 context: asked.context.clone().into_iter().collect(),
             };

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use weir::{Caller, Class, Decision, RequestLimits, Runtime};
 
 use crate::body;
-use crate::credential::{Door, Entered, Tenant};
+use crate::credential::{DEFAULT_TENANT, Door, Entered, Tenant};
 use crate::document;
 use crate::guard;
 use crate::keys::Role;
@@ -25,9 +25,9 @@ use crate::problem::{Body, Problem, answer, answer_of, bytes_of, text};
 use crate::settings::Settings;
 
 /// How long a caller waits, in milliseconds.
-const TIMEOUT: &str = "weir-timeout-ms";
+static TIMEOUT: HeaderName = HeaderName::from_static("weir-timeout-ms");
 /// What class a caller is content with.
-const CLASS: &str = "weir-class";
+static CLASS: HeaderName = HeaderName::from_static("weir-class");
 /// A body that takes milliseconds to read: not on a thread that answers others.
 const LARGE: usize = 256 << 10;
 /// Requests of one batch that are under way at once: judged one after the other, and written to the disk together.
@@ -44,14 +44,6 @@ pub(crate) struct Api {
 #[serde(deny_unknown_fields)]
 struct Batch {
     requests: Vec<Box<RawValue>>,
-}
-
-/// The answer to one request of a batch.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Decision(Box<Decision>),
-    Problem(Problem),
 }
 
 impl Handler for Api {
@@ -113,7 +105,7 @@ impl Api {
     ) -> Result<Response<Body>, Problem> {
         let body = body::read(request, self.settings.body_bytes, "body_bytes", self.settings.body_timeout).await?;
         let decision = self.decide(&body, tenant, caller).await?;
-        Ok(answer(&decision))
+        Ok(answer_of(decision.to_json()))
     }
 
     /// Each request has a decision or a problem of its own: one that is bad fails alone. Nothing takes long at once, however
@@ -135,20 +127,17 @@ impl Api {
             let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
-        let decide = async |json: Box<RawValue>| {
-            let answer = match self.decide(json.get().as_bytes(), tenant, caller).await {
-                Ok(decision) => Answer::Decision(Box::new(decision)),
-                Err(problem) => Answer::Problem(problem),
-            };
-            bytes_of(&answer)
+        let decide = async |json: Box<RawValue>| match self.decide(json.get().as_bytes(), tenant, caller).await {
+            Ok(decision) => ("decision", decision.to_json()),
+            Err(problem) => ("problem", bytes_of(&problem)),
         };
         let mut answers = pin!(stream::iter(requests).map(decide).buffered(AT_ONCE));
         let mut json = b"{\"answers\":[".to_vec();
-        while let Some(answer) = answers.next().await {
-            if !json.ends_with(b"[") {
-                json.push(b',');
-            }
+        while let Some((kind, answer)) = answers.next().await {
+            let comma = if json.ends_with(b"[") { "" } else { "," };
+            json.extend_from_slice(format!("{comma}{{\"{kind}\":").as_bytes());
             json.extend(answer);
+            json.push(b'}');
         }
         json.extend(b"]}");
         Ok(answer_of(json))
@@ -162,7 +151,8 @@ impl Api {
         let request = weir::Request::parse_at(json, &limits, now)?;
         let request = match tenant {
             Tenant::Named => request,
-            Tenant::Is(own) if [own.as_str(), "default"].contains(&request.tenant()) => request.with_tenant(own),
+            Tenant::Is(own) if own == request.tenant() => request,
+            Tenant::Is(own) if request.tenant() == DEFAULT_TENANT => request.with_tenant(own),
             Tenant::Is(own) => {
                 let detail = format!("the request names another tenant than `{own}`, whose key it comes with");
                 let problem = Problem::new(StatusCode::FORBIDDEN, "not_your_tenant", detail);
@@ -175,12 +165,14 @@ impl Api {
     /// How urgent it is, and how long its caller waits.
     fn caller(&self, headers: &HeaderMap, route: Route) -> Result<Caller, Problem> {
         let Settings { timeout, longest_timeout, .. } = *self.settings;
-        let one = |name| match headers.get_all(name).iter().collect::<Vec<_>>()[..] {
-            [] => Ok(None),
-            [value] => Ok(Some(value.to_str().unwrap_or_default())),
-            _ => Err(Problem::bad("bad_header", format!("`{name}` is there more than once"))),
+        let one = |name: &HeaderName| {
+            let mut values = headers.get_all(name).iter();
+            match (values.next(), values.next()) {
+                (value, None) => Ok(value.map(|value| value.to_str().unwrap_or_default())),
+                _ => Err(Problem::bad("bad_header", format!("`{name}` is there more than once"))),
+            }
         };
-        let wait = match one(TIMEOUT)? {
+        let wait = match one(&TIMEOUT)? {
             None if route == Route::Batch => longest_timeout,
             None => timeout,
             // Whoever would wait longer than the server lets anybody has an answer all the sooner.
@@ -192,7 +184,7 @@ impl Api {
                 }
             },
         };
-        let class = match one(CLASS)? {
+        let class = match one(&CLASS)? {
             // Its requests wait for each other: refusing some for that would help nobody.
             None if route == Route::Batch => Class::Bulk,
             None | Some("interactive") => Class::Interactive,

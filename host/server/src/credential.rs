@@ -17,7 +17,7 @@ use crate::listener::Peer;
 use crate::problem::Problem;
 
 /// The tenant of callers without a key.
-const DEFAULT_TENANT: &str = "default";
+pub(crate) const DEFAULT_TENANT: &str = "default";
 /// The tenant of keys whose holders name one in each request.
 const ANY: &str = "*";
 /// Wrong keys an address may send within [`WINDOW`]; the next ones are told to wait. A right key is answered all the same: others

@@ -41,18 +41,18 @@ pub(crate) fn is_called_local<B>(request: &Request<B>) -> Result<(), Problem> {
 
 /// Only JSON as it is, so that no page in a browser can ask without the browser asking first.
 pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kinds: Vec<_> = headers.get_all(CONTENT_TYPE).iter().collect();
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
     let is = |kind: &str| {
         let (kind, parameters) = kind.split_once(';').unwrap_or((kind, ""));
-        let parameters = parameters.trim().to_ascii_lowercase();
-        kind.trim().eq_ignore_ascii_case("application/json") && ["", "charset=utf-8"].contains(&parameters.as_str())
+        let is_plain = ["", "charset=utf-8"].iter().any(|plain| plain.eq_ignore_ascii_case(parameters.trim()));
+        kind.trim().eq_ignore_ascii_case("application/json") && is_plain
     };
     if headers.contains_key(CONTENT_ENCODING) {
         let detail = "expected a body without `Content-Encoding`: nothing is unpacked here";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded", detail));
     }
-    match kinds.as_slice() {
-        [kind] if kind.to_str().is_ok_and(is) => Ok(()),
+    match (kinds.next(), kinds.next()) {
+        (Some(kind), None) if kind.to_str().is_ok_and(is) => Ok(()),
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "no_json",

@@ -28,12 +28,11 @@ pub(super) enum Wish {
 }
 
 /// How far an append came without waiting.
-#[derive(Debug)]
-pub(super) enum Submitted {
+pub(super) enum Submitted<'a> {
     /// To its end: the record's number.
     Done(u64),
     /// The rest comes here.
-    Waiting(oneshot::Receiver<Message>),
+    Waiting(Follower<'a>),
 }
 
 /// The journal without its thread.
@@ -66,7 +65,7 @@ impl Shared {
     }
 
     /// Accepts a record and, if nobody writes, writes it with everything else that waits.
-    pub(super) fn submit(&self, body: &[u8], wish: Wish) -> Result<Submitted, AppendError> {
+    pub(super) fn submit(&self, body: &[u8], wish: Wish) -> Result<Submitted<'_>, AppendError> {
         let line_bytes = self.check(body)?;
         let mut state = self.lock();
         if state.pending.bytes().len() + line_bytes > self.options.buffer_bytes {
@@ -83,7 +82,7 @@ impl Shared {
             Ok(())
         };
         match receiver {
-            Some(receiver) => Ok(Submitted::Waiting(receiver)),
+            Some(receiver) => Ok(Submitted::Waiting(Follower { shared: self, receiver: Some(receiver) })),
             None if is_accepted => Ok(Submitted::Done(sequence)),
             None => result.map(|()| Submitted::Done(sequence)),
         }
@@ -262,11 +261,7 @@ pub(super) struct Follower<'a> {
     receiver: Option<oneshot::Receiver<Message>>,
 }
 
-impl<'a> Follower<'a> {
-    pub(super) fn new(shared: &'a Shared, receiver: oneshot::Receiver<Message>) -> Follower<'a> {
-        Follower { shared, receiver: Some(receiver) }
-    }
-
+impl Follower<'_> {
     pub(super) async fn answer(mut self) -> Result<u64, AppendError> {
         while let Some(receiver) = &mut self.receiver {
             let message = receiver.await;

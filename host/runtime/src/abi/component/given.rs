@@ -12,9 +12,8 @@
 use std::borrow::Cow;
 
 use super::types::{Action, Entity, Measure, Origin, Part, Request};
-use crate::json::{Path, Value};
+use crate::json::Value;
 use crate::reads::{Reads, Seen};
-use crate::request::FIELDS;
 use crate::system::Case;
 
 /// Places in the record.
@@ -52,11 +51,9 @@ const NOTHING: &str = "{}";
 /// Writes what a policy with these reads is given.
 pub(crate) fn write(reads: &Reads, case: &Case<'_>) -> Vec<u8> {
     let request = case.request;
-    let root = request.root();
-    let fields = root.fields(&Path::Root, FIELDS).expect("a request has been checked");
-    let [.., subject, action, resource, context, content, measures, payload] = fields;
+    let [.., subject, action, resource, context, content, measures, payload] = request.fields();
     let (parts, counted) = (items(reads.seen("content", content)), items(reads.seen("measures", measures)));
-    let mut out = Image { bytes: Vec::with_capacity(REQUEST_BYTES + 8 + root.raw().len() + 160) };
+    let mut out = Image { bytes: Vec::with_capacity(REQUEST_BYTES + 8 + request.json().len() + 160) };
     out.bytes.resize(REQUEST_BYTES, 0);
     let parts_at = out.room(CONTENT, parts.len(), PART_BYTES);
     let counted_at = out.room(MEASURES, counted.len(), MEASURE_BYTES);
