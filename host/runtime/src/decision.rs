@@ -24,15 +24,15 @@ pub struct Decision {
     pub(crate) ruling: Ruling,
     pub(crate) policies: Vec<PolicyReport>,
     pub(crate) shadow: Vec<PolicyReport>,
-    /// What its record says of it; none where nothing is recorded, or something else.
-    pub(crate) written: Option<Written>,
+    /// What its record says.
+    pub(crate) written: Written,
 }
 
-/// The JSON of a decision at the end of what it is recorded by, without the record's name.
-#[derive(Clone)]
+/// A record, all but its own name, with the decision at its end.
+#[derive(Clone, Default)]
 pub(crate) struct Written {
     pub(crate) line: Vec<u8>,
-    /// Where it begins.
+    /// Where the decision begins.
     pub(crate) start: usize,
     /// Where it goes on behind the place of the record's name.
     pub(crate) rest: usize,
@@ -127,9 +127,11 @@ impl Decision {
 impl Decision {
     /// It as JSON, as its [`Serialize`] has it; quicker, since its record has been written already.
     pub fn to_json(&self) -> Vec<u8> {
-        let (Some(Written { line, start, rest }), Some(record)) = (&self.written, &self.record) else {
+        let Some(record) = &self.record else {
+            // Another ruling may stand in place of the one that could not be recorded.
             return serde_json::to_vec(self).expect("a decision always serialises into memory");
         };
+        let Written { line, start, rest } = &self.written;
         let mut json = Vec::with_capacity(line.len() - start + 16 + record.len());
         json.extend_from_slice(&line[*start..*rest]);
         json.extend_from_slice(b",\"record\":");

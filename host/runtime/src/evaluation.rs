@@ -14,11 +14,11 @@ use crate::metrics::Counters;
 use crate::record::{Evidence, PolicyEvidence, Recorder};
 use crate::request::Request;
 use crate::schedule::Slot;
-use crate::set::Isolation;
+use crate::set::{Checkpoint, Isolation};
 use crate::state::State;
 use crate::verdict::Verdict;
 
-/// An evaluation in progress.
+/// An evaluation in progress; on the heap, since it goes from hand to hand.
 pub(crate) struct Evaluation<'a> {
     generation: &'a Generation,
     recorder: &'a Recorder,
@@ -36,38 +36,39 @@ impl<'a> Evaluation<'a> {
         counters: &'a Counters,
         request: Request,
         waiting: Waiting,
-    ) -> Evaluation<'a> {
+    ) -> Box<Evaluation<'a>> {
         let judging = Judging::new(generation.loaded(), state, request, waiting);
-        Evaluation { generation, recorder, counters, judging, recorded: false }
+        Box::new(Evaluation { generation, recorder, counters, judging, recorded: false })
     }
 
     /// Runs every selected policy, leaves its core to others, and records what they come to.
-    pub(crate) async fn decide(mut self, slot: Slot<'_>) -> Decision {
+    pub(crate) async fn decide(mut self: Box<Self>, slot: Slot<'_>) -> Decision {
         self.judging.ask_all().await;
-        let checkpoint = self.generation.loaded().checkpoint(self.judging.request.checkpoint());
-        let (decision, written, claims) = self.ruled();
+        let Checkpoint { durability, when_record_fails, .. } =
+            self.generation.loaded().checkpoint(self.judging.request.checkpoint());
+        let (decision, claims) = self.ruled();
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
-        let appending = self.recorder.begin(&written, checkpoint);
+        let appending = self.recorder.begin(&decision, durability);
         // The record is on its way before others have their turn.
         slot.leave().await;
-        let appended = appending.await;
-        let decision = self.recorder.end(decision, (written, appended), checkpoint, self.counters);
+        let decision = self.recorder.end(decision, appending.await, when_record_fails, self.counters);
         // What was taken counts once the decision stands, and before anybody hears of it.
         claims.into_iter().for_each(|claim| claim.end(decision.effect()));
         decision
     }
 
-    /// What all judgements come to, not yet recorded, and the record to write.
-    fn ruled(&mut self) -> (Decision, Written, Vec<Claim>) {
+    /// What all judgements come to, not yet recorded.
+    fn ruled(&mut self) -> (Decision, Vec<Claim>) {
         let Ruled { ruling, policies, shadow, traces, claims } = self.judging.rule();
         traces.iter().filter(|trace| trace.log.dropped > 0).for_each(|trace| {
             self.counters.log_lines_dropped.fetch_add(trace.log.dropped, Relaxed);
         });
         let (request, generation) = (self.judging.request.clone(), self.generation.id());
-        let decision = Decision { request, record: None, generation, ruling, policies, shadow, written: None };
-        let written = self.evidence(&decision, &traces).of(&decision);
-        (decision, written, claims)
+        let written = Written::default();
+        let mut decision = Decision { request, record: None, generation, ruling, policies, shadow, written };
+        decision.written = self.evidence(&decision, &traces).written(&decision);
+        (decision, claims)
     }
 
     fn evidence<'e>(&'e self, decision: &'e Decision, traces: &'e [Trace]) -> Evidence<'e> {
@@ -111,7 +112,7 @@ impl Drop for Evaluation<'_> {
             return;
         }
         self.judging.abandon();
-        let (decision, written, _) = self.ruled();
-        self.recorder.record_abandoned(&decision, &written, self.counters);
+        let (decision, _) = self.ruled();
+        self.recorder.record_abandoned(&decision, self.counters);
     }
 }

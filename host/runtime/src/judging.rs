@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::generation::{Loaded, Policy};
 use crate::hostcalls::{Log, Moment};
 use crate::instance::{Deadline, Question, Run, Waiting};
+use crate::pool::Rest;
 use crate::reads::Reads;
 use crate::request::Request;
 use crate::set::WhenUnbound;
@@ -98,8 +99,13 @@ impl<'a> Judging<'a> {
         // The end of one is the beginning of the next: reading the clock costs as much as a small call.
         let mut clock = Instant::now();
         for position in self.judged.len()..self.selected.len() {
-            self.cut_for(self.selected[position]);
-            let judgement = self.judge(self.selected[position], &mut clock).await;
+            let policy = self.selected[position];
+            self.cut_for(policy);
+            let judgement = match self.judge_at_once(policy, &mut clock) {
+                Ok(judgement) => judgement,
+                // What waits has a future of its own on the heap: whoever polls this one does not move it.
+                Err(rest) => Box::pin(self.judge_rest(policy, rest, &mut clock)).await,
+            };
             self.judged.push(judgement);
         }
     }
@@ -161,19 +167,35 @@ impl<'a> Judging<'a> {
         (&image.expect("what a policy is given is made before it is asked").1, digest)
     }
 
-    async fn judge(&self, policy: &Policy, clock: &mut Instant) -> Judgement {
-        let (input, given) = self.given(policy);
-        let pool = &policy.variant.pool;
-        let started = *clock;
-        let deadline = Deadline::since(started, pool.template().limits(), self.waiting);
+    /// What a policy judges where that takes no waiting, from when the clock says on; the clock is set to when it has judged.
+    fn judge_at_once(&self, policy: &'a Policy, clock: &mut Instant) -> Result<Judgement, Rest<'a>> {
         let account = policy.counts.then(|| self.account(policy));
-        let moment = if pool.template().has_clock() { self.moment(policy) } else { Moment::default() };
-        let question = Question { given: input, deadline, account: account.as_ref(), moment };
-        let Run { answer, fuel, memory_bytes, log, mut taken } = pool.run(question).await;
+        let question = self.question(policy, account.as_ref(), *clock);
+        let run = policy.variant.pool.run_at_once(question)?;
+        Ok(self.judgement(policy, run, clock))
+    }
+
+    /// As [`Judging::judge_at_once`], for what has to wait.
+    async fn judge_rest(&self, policy: &'a Policy, rest: Rest<'a>, clock: &mut Instant) -> Judgement {
+        let account = policy.counts.then(|| self.account(policy));
+        let question = self.question(policy, account.as_ref(), *clock);
+        let run = policy.variant.pool.run_rest(rest, question).await;
+        self.judgement(policy, run, clock)
+    }
+
+    fn question<'q>(&'q self, policy: &'q Policy, account: Option<&'q Account>, started: Instant) -> Question<'q> {
+        let template = policy.variant.pool.template();
+        let deadline = Deadline::since(started, template.limits(), self.waiting);
+        let moment = if template.has_clock() { self.moment(policy) } else { Moment::default() };
+        Question { given: self.given(policy).0, deadline, account, moment }
+    }
+
+    fn judgement(&self, policy: &Policy, run: Run, clock: &mut Instant) -> Judgement {
+        let Run { answer, fuel, memory_bytes, log, mut taken } = run;
         let outcome = answer.and_then(|answer| self.decoded(policy, &answer));
-        *clock = Instant::now();
+        let started = std::mem::replace(clock, Instant::now());
         let micros = (*clock - started).as_nanos() as f64 / 1e3;
-        let trace = Trace { given, log, calls: taken.calls() };
+        let trace = Trace { given: self.given(policy).1, log, calls: taken.calls() };
         Judgement { report: self.report(policy, outcome, fuel, memory_bytes, micros), trace, taken }
     }
 

@@ -116,15 +116,17 @@ impl Pool {
 
     /// Judges one request. Dropping the future ends the guest.
     pub(crate) async fn run(&self, question: Question<'_>) -> Run {
-        // What waits has a future of its own on the heap: whoever polls this one moves nothing but the answer.
         match self.run_at_once(question) {
             Ok(run) => run,
-            Err(rest) => Box::pin(self.run_rest(rest, question)).await,
+            Err(rest) => self.run_rest(rest, question).await,
         }
     }
 
     /// The usual way: an instance is ready, and its call needs no stack of its own.
-    fn run_at_once(&self, question: Question<'_>) -> Result<Run, Rest<'_>> {
+    ///
+    /// # Errors
+    /// What is left to do, for [`Pool::run_rest`].
+    pub(crate) fn run_at_once(&self, question: Question<'_>) -> Result<Run, Rest<'_>> {
         let mut lease = self.lease(question.given.len(), question.deadline)?;
         if self.template.is_fiber() {
             return Err(Rest::Ask(lease));
@@ -135,8 +137,9 @@ impl Pool {
         }
     }
 
+    /// Does what is left to do.
     #[cold]
-    async fn run_rest(&self, rest: Rest<'_>, question: Question<'_>) -> Run {
+    pub(crate) async fn run_rest(&self, rest: Rest<'_>, question: Question<'_>) -> Run {
         let mut lease = match rest {
             Rest::Repeat(lease, stop) => return lease.repeat(stop, question).await,
             Rest::Fresh => return self.template.run(question).await,
@@ -304,7 +307,7 @@ impl Pool {
 }
 
 /// What is left to do for a call that is not over at once.
-enum Rest<'a> {
+pub(crate) enum Rest<'a> {
     /// Ask on a stack of its own.
     Ask(Lease<'a>),
     /// Start an instance, since none is idle; this is the shard of the calling thread.
@@ -316,7 +319,7 @@ enum Rest<'a> {
 }
 
 /// An instance for one call. Dropped halfway, the instance goes, too.
-struct Lease<'a> {
+pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     /// The shard it comes home to.
     place: usize,

@@ -18,7 +18,7 @@ use crate::generation::GenerationId;
 use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::{Counters, RecordMetrics};
-use crate::set::{Checkpoint, Isolation, WhenRecordFails};
+use crate::set::{Durability, Isolation, WhenRecordFails};
 use crate::state::StateCall;
 use crate::verdict::{Effect, Verdict};
 
@@ -117,31 +117,28 @@ impl Recorder {
         self.journal.flush()
     }
 
-    /// Begins to record a ruling by the evidence rendered for it.
+    /// Begins to record a ruling, which has the evidence for it.
     pub(crate) fn begin<'a>(
         &'a self,
-        written: &Written,
-        checkpoint: Checkpoint,
+        decision: &Decision,
+        durability: Durability,
     ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
-        self.journal.append(members(written), checkpoint.durability)
+        self.journal.append(members(decision), durability)
     }
 
     /// What the caller of a ruling may act on, now that it is recorded or cannot be.
     pub(crate) fn end(
         &self,
         mut decision: Decision,
-        (written, appended): (Written, Result<u64, AppendError>),
-        checkpoint: Checkpoint,
+        appended: Result<u64, AppendError>,
+        when_record_fails: WhenRecordFails,
         counters: &Counters,
     ) -> Decision {
         match appended {
-            Ok(sequence) => {
-                decision.record = Some(format!("{}/{sequence}", self.host));
-                decision.written = Some(written);
-            }
+            Ok(sequence) => decision.record = Some(format!("{}/{sequence}", self.host)),
             Err(_) => {
                 counters.record_failures.fetch_add(1, Relaxed);
-                if checkpoint.when_record_fails == WhenRecordFails::Deny {
+                if when_record_fails == WhenRecordFails::Deny {
                     decision.ruling = Ruling::by_host(Effect::Deny, "record");
                 }
             }
@@ -151,17 +148,17 @@ impl Recorder {
     }
 
     /// Records what became of a request whose caller has gone; nobody waits for it.
-    pub(crate) fn record_abandoned(&self, decision: &Decision, written: &Written, counters: &Counters) {
-        if self.journal.append_now(members(written)).is_err() {
+    pub(crate) fn record_abandoned(&self, decision: &Decision, counters: &Counters) {
+        if self.journal.append_now(members(decision)).is_err() {
             counters.record_failures.fetch_add(1, Relaxed);
         }
         counters.count(decision);
     }
 }
 
-/// The record's members without braces, as the journal takes them.
-fn members(written: &Written) -> &[u8] {
-    &written.line[1..]
+/// The members of a decision's record without braces, as the journal takes them.
+fn members(decision: &Decision) -> &[u8] {
+    &decision.written.line[1..]
 }
 
 /// What a record is of that holds no decision.
@@ -228,7 +225,7 @@ fn is_zero(count: &u64) -> bool {
 
 impl Evidence<'_> {
     /// Renders the record of a decision, all but its own name.
-    pub(crate) fn of(&self, decision: &Decision) -> Written {
+    pub(crate) fn written(&self, decision: &Decision) -> Written {
         /// Room for most records without growing.
         const USUAL: usize = 2048;
         let mut line = Vec::with_capacity(USUAL);

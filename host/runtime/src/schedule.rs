@@ -156,8 +156,8 @@ impl Schedule {
             return Err(self.refuse(RefusalReason::Late, MOST_AHEAD));
         }
         let place = turn.place.take().expect("a turn is taken once");
-        let waited = Some(Waited { standing, expected: turn.expected, began: now, took: None });
-        Ok(Slot { schedule: self, place, waited })
+        let waited = Waited { standing, expected: turn.expected, began: now, took: None };
+        Ok(Slot { schedule: self, place, waited: Some(Box::new(waited)) })
     }
 
     /// Joins the queue.
@@ -291,7 +291,8 @@ impl Drop for Turn {
 pub(crate) struct Slot<'a> {
     schedule: &'a Arc<Schedule>,
     place: usize,
-    waited: Option<Waited>,
+    /// On the heap, as what waits is: evaluations hold a slot while they go from hand to hand.
+    waited: Option<Box<Waited>>,
 }
 
 /// On whose behalf a slot was waited for, what was expected, when it began, and what it took.
@@ -315,7 +316,8 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        if let Some(Waited { standing, expected, began, took }) = self.waited.take() {
+        if let Some(waited) = self.waited.take() {
+            let Waited { standing, expected, began, took } = *waited;
             self.schedule.settle(&standing, expected, took.unwrap_or_else(|| began.elapsed()));
         }
         self.schedule.release(self.place);

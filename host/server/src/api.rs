@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName};
@@ -12,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use weir::{Caller, Class, Decision, RequestLimits, Runtime};
+use weir::{Caller, Class, RequestLimits, Runtime};
 
 use crate::body;
 use crate::credential::{DEFAULT_TENANT, Door, Entered, Tenant};
@@ -42,8 +43,9 @@ pub(crate) struct Api {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Batch {
-    requests: Vec<Box<RawValue>>,
+struct Batch<'a> {
+    #[serde(borrow)]
+    requests: Vec<&'a RawValue>,
 }
 
 impl Handler for Api {
@@ -104,7 +106,7 @@ impl Api {
         caller: Caller,
     ) -> Result<Response<Body>, Problem> {
         let body = body::read(request, self.settings.body_bytes, "body_bytes", self.settings.body_timeout).await?;
-        let decision = self.decide(&body, tenant, caller).await?;
+        let decision = self.runtime.evaluate_for(self.request(&body, tenant)?, caller).await?;
         Ok(answer_of(decision.to_json()))
     }
 
@@ -127,9 +129,15 @@ impl Api {
             let detail = format!("{} requests, the limit is {most} (setting `batch_requests`)", requests.len());
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
-        let decide = async |json: Box<RawValue>| match self.decide(json.get().as_bytes(), tenant, caller).await {
-            Ok(decision) => ("decision", decision.to_json()),
-            Err(problem) => ("problem", bytes_of(&problem)),
+        let decide = async |json: Bytes| {
+            let decided = match self.request(&json, tenant) {
+                Ok(request) => self.runtime.evaluate_for(request, caller).await.map_err(Problem::from),
+                Err(problem) => Err(problem),
+            };
+            match decided {
+                Ok(decision) => ("decision", decision.to_json()),
+                Err(problem) => ("problem", bytes_of(&problem)),
+            }
         };
         let mut answers = pin!(stream::iter(requests).map(decide).buffered(AT_ONCE));
         let mut json = b"{\"answers\":[".to_vec();
@@ -143,23 +151,23 @@ impl Api {
         Ok(answer_of(json))
     }
 
-    async fn decide(&self, json: &[u8], tenant: &Tenant, caller: Caller) -> Result<Decision, Problem> {
+    /// What is asked, on behalf of whoever may ask.
+    fn request(&self, json: &[u8], tenant: &Tenant) -> Result<weir::Request, Problem> {
         let limits = RequestLimits { body_bytes: self.settings.body_bytes, ..RequestLimits::default() };
         // Callers do not choose when they ask; records know milliseconds.
         let now =
             Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("the present is within range");
         let request = weir::Request::parse_at(json, &limits, now)?;
-        let request = match tenant {
-            Tenant::Named => request,
-            Tenant::Is(own) if own == request.tenant() => request,
-            Tenant::Is(own) if request.tenant() == DEFAULT_TENANT => request.with_tenant(own),
+        match tenant {
+            Tenant::Named => Ok(request),
+            Tenant::Is(own) if own == request.tenant() => Ok(request),
+            Tenant::Is(own) if request.tenant() == DEFAULT_TENANT => Ok(request.with_tenant(own)),
             Tenant::Is(own) => {
                 let detail = format!("the request names another tenant than `{own}`, whose key it comes with");
                 let problem = Problem::new(StatusCode::FORBIDDEN, "not_your_tenant", detail);
-                return Err(Problem { pointer: Some("/tenant".to_owned()), ..problem });
+                Err(Problem { pointer: Some("/tenant".to_owned()), ..problem })
             }
-        };
-        Ok(self.runtime.evaluate_for(request, caller).await?)
+        }
     }
 
     /// How urgent it is, and how long its caller waits.
@@ -200,7 +208,7 @@ impl Api {
 }
 
 /// The requests of a batch, unread.
-fn requests(body: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
+fn requests(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
     let bad = |why: &dyn fmt::Display| {
         let problem = Problem::bad("bad_batch", format!("expected {{\"requests\":[…]}}: {why}"));
         Problem { pointer: Some(String::new()), ..problem }
@@ -209,5 +217,5 @@ fn requests(body: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
         return Err(bad(&"it is no object"));
     }
     let Batch { requests } = serde_json::from_slice(body).map_err(|error| bad(&error))?;
-    Ok(requests)
+    Ok(requests.into_iter().map(|json| body.slice_ref(json.get().as_bytes())).collect())
 }

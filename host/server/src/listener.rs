@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -164,8 +165,7 @@ impl<H: Handler> Connection<H> {
                 if first.swap(false, Ordering::Relaxed) {
                     begun.notify_one();
                 }
-                let answered = Arc::clone(&handler).handle(request, peer.clone());
-                async move { Ok::<_, Infallible>(answered.await) }
+                Arc::clone(&handler).handle(request, peer.clone()).map(Ok::<_, Infallible>)
             })
         };
         let builder = builder(&settings);

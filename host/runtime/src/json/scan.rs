@@ -28,13 +28,15 @@ struct Scan<'a> {
 
 /// Reads `text` into nodes; see [`super::Document::parse`].
 pub(super) fn scan(text: &str, max_depth: usize) -> Result<Vec<Node>, JsonError> {
+    /// Room for what is usually open at once.
+    const OPEN: usize = 8;
     let mut scan = Scan {
         text,
         bytes: text.as_bytes(),
         position: 0,
         nodes: Vec::with_capacity(text.len() / 12 + 4),
-        stack: Vec::new(),
-        keys: Vec::new(),
+        stack: Vec::with_capacity(OPEN),
+        keys: Vec::with_capacity(4 * OPEN),
         max_depth,
     };
     scan.run()?;

@@ -45,7 +45,8 @@ struct Line<T> {
     finish: u64,
     /// Start of its first job, under which the line stands in the order.
     start: u64,
-    /// Cost of its jobs that may be refused.
+    /// Its jobs that may be refused, and their cost.
+    sheddable: usize,
     load: Duration,
     /// What its jobs took lately.
     usual: Duration,
@@ -212,6 +213,7 @@ impl<T> Lines<T> {
             weight: standing.weight,
             finish: *now,
             start: *now,
+            sheddable: 0,
             load: Duration::ZERO,
             usual: job.cost,
             allowance,
@@ -228,6 +230,7 @@ impl<T> Lines<T> {
         }
         if job.sheddable {
             loaded.remove(&(line.end(), Arc::clone(tenant)));
+            line.sheddable += 1;
             line.load += job.cost;
             loaded.insert((line.end(), Arc::clone(tenant)));
         }
@@ -290,9 +293,10 @@ impl<T> Lines<T> {
         self.count -= 1;
         let line = self.of.get_mut(tenant).expect("its line is there");
         if job.sheddable {
+            line.sheddable -= 1;
             line.load = line.load.saturating_sub(job.cost);
         }
-        if line.jobs.iter().any(|job| job.sheddable) {
+        if line.sheddable > 0 {
             self.loaded.insert((line.end(), Arc::clone(tenant)));
         }
     }
