@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::set::Class;
 
 /// How many times the usual bound may be ahead of a tenant that has not used more than its share, until it has sent so much:
-/// where evaluations are long, the usual bound is one or two of them, and chance would refuse those who hardly ask. Callers
-/// who are less patient are refused for that.
-const BURST: u32 = 10;
+/// where evaluations are long, the usual bound is one or two of them, and chance, or a machine that stands still for a moment,
+/// would refuse those who hardly ask. Callers who are less patient are refused for that.
+const BURST: u32 = 50;
 /// Tenants whose use is remembered while they have nothing waiting.
 const REMEMBERED: usize = 10_000;
 /// Of so many turns one goes to the least urgent class that waits.
@@ -132,7 +132,7 @@ impl<T> Queue<T> {
         line.map_or(usual, |line| line.usual)
     }
 
-    /// Lets a job wait where no more than `most` is ahead of it, or ten times that for a tenant that begins to use its share, or it is not
+    /// Lets a job wait where no more than `most` is ahead of it, or [`BURST`] times that for a tenant that begins to use its share, or it is not
     /// to be refused, or nothing waits at all. Where too much does, the newest jobs of whoever is furthest beyond its share
     /// go; their tokens come back. `usual` is what a job takes of whose tenant nothing is known.
     ///

@@ -4,6 +4,8 @@ use super::*;
 
 const USUAL: Duration = Duration::from_micros(100);
 const MOST: Duration = Duration::from_millis(10);
+/// Usual jobs that may wait of a tenant that begins to use its share.
+const FIRST: usize = 100 * BURST as usize;
 
 fn standing(tenant: &str, class: Class, weight: u32) -> Standing {
     Standing { tenant: tenant.into(), class, weight, sheddable: true }
@@ -45,13 +47,13 @@ fn a_quiet_tenant_gets_in_where_a_loud_one_has_filled_the_queue() {
     let (loud, quiet) = (standing("loud", Class::Normal, 1), standing("quiet", Class::Normal, 1));
     let mut queue = Queue::default();
     // A burst, and then no more than the bound while there is as much.
-    for number in 0..1000 {
+    for number in 0..FIRST {
         assert_eq!(queue.admit(&loud, number, USUAL, MOST), Ok(Vec::new()));
     }
-    assert_eq!(queue.admit(&loud, 1000, USUAL, MOST), Err(Full { ahead: MOST * BURST }));
+    assert_eq!(queue.admit(&loud, FIRST, USUAL, MOST), Err(Full { ahead: MOST * BURST }));
     // The newest of whoever is furthest beyond its share goes.
-    assert_eq!(queue.admit(&quiet, 2000, USUAL, MOST), Ok(vec![999]));
-    assert_eq!((queue.pop(), queue.pop()), (Some((0, USUAL)), Some((2000, USUAL))));
+    assert_eq!(queue.admit(&quiet, FIRST, USUAL, MOST), Ok(vec![FIRST - 1]));
+    assert_eq!((queue.pop(), queue.pop()), (Some((0, USUAL)), Some((FIRST, USUAL))));
     while queue.len() > 99 {
         assert!(queue.admit(&loud, 400, USUAL, MOST).is_err() && queue.pop().is_some());
     }
@@ -67,18 +69,19 @@ fn whoever_has_used_more_than_its_share_gives_way_though_its_jobs_are_long() {
     assert_eq!(queue.admit(&loud, 0, long, MOST), Ok(Vec::new()));
     assert_eq!(queue.pop(), Some((0, long)));
     // One is at work. What it has used is not forgotten because nobody waits for a moment.
-    for number in 1..9 {
+    let newest = BURST - 2;
+    for number in 1..=newest {
         assert_eq!(queue.admit(&loud, number, long, MOST), Ok(Vec::new()));
     }
-    assert_eq!(queue.admit(&loud, 9, long, MOST), Err(Full { ahead: long * 8 }));
-    assert_eq!(queue.admit(&quiet, 10, long, MOST), Ok(Vec::new()));
-    assert_eq!(queue.admit(&quiet, 11, long, MOST), Ok(vec![8]), "the loud one gives way");
-    assert_eq!([queue.pop(), queue.pop(), queue.pop()].map(|job| job.map(|(job, _)| job)), [10, 1, 11].map(Some));
+    assert_eq!(queue.admit(&loud, 100, long, MOST), Err(Full { ahead: long * newest }));
+    assert_eq!(queue.admit(&quiet, 101, long, MOST), Ok(Vec::new()));
+    assert_eq!(queue.admit(&quiet, 102, long, MOST), Ok(vec![newest]), "the loud one gives way");
+    assert_eq!([queue.pop(), queue.pop(), queue.pop()].map(|job| job.map(|(job, _)| job)), [101, 1, 102].map(Some));
     while queue.len() > 0 {
-        assert!(queue.admit(&loud, 9, long, MOST).is_err() && queue.pop().is_some());
+        assert!(queue.admit(&loud, 100, long, MOST).is_err() && queue.pop().is_some());
     }
-    assert_eq!(queue.admit(&loud, 9, long, MOST), Ok(Vec::new()), "where nothing waits, anything may");
-    assert_eq!(queue.admit(&loud, 9, long, MOST), Err(Full { ahead: long }));
+    assert_eq!(queue.admit(&loud, 100, long, MOST), Ok(Vec::new()), "where nothing waits, anything may");
+    assert_eq!(queue.admit(&loud, 100, long, MOST), Err(Full { ahead: long }));
 }
 
 #[test]
