@@ -25,11 +25,51 @@ use crate::metrics::{self, Counts};
 use crate::problem::{Body, Problem, answer, text};
 use crate::settings::Settings;
 
-/// What is looked at, what is done, and what goes back.
-const LOOKS: [&str; 9] =
-    ["/livez", "/readyz", "/metrics", "/", "/page.js", "/page.css", "/v1/status", "/v1/generations", "/v1/events"];
-const ACTS: [&str; 2] = ["/v1/check", "/v1/publish"];
-const ROLLBACK: &str = "/v1/rollback/";
+/// What is at a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place<'a> {
+    Live,
+    Ready,
+    Metrics,
+    Page,
+    Status,
+    Generations,
+    Events,
+    Check,
+    Publish,
+    /// To the generation of this number.
+    Rollback(&'a str),
+}
+
+impl Place<'_> {
+    fn of(path: &str) -> Option<Place<'_>> {
+        Some(match path {
+            "/livez" => Place::Live,
+            "/readyz" => Place::Ready,
+            "/metrics" => Place::Metrics,
+            "/" | "/page.js" | "/page.css" => Place::Page,
+            "/v1/status" => Place::Status,
+            "/v1/generations" => Place::Generations,
+            "/v1/events" => Place::Events,
+            "/v1/check" => Place::Check,
+            "/v1/publish" => Place::Publish,
+            _ => Place::Rollback(path.strip_prefix("/v1/rollback/")?),
+        })
+    }
+
+    /// Whoever restarts what does not live, or sends no traffic to what is not ready, has no key.
+    fn is_for_probes(self) -> bool {
+        matches!(self, Place::Live | Place::Ready | Place::Metrics)
+    }
+
+    /// What it is asked by: an answer to HEAD is that to GET, without its body.
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Place::Check | Place::Publish | Place::Rollback(_) => &[Method::POST],
+            _ => &[Method::GET, Method::HEAD],
+        }
+    }
+}
 
 pub(crate) struct Admin {
     pub(crate) runtime: Arc<Runtime>,
@@ -87,54 +127,43 @@ impl Handler for Admin {
 impl Admin {
     async fn answer(&self, request: &mut Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
         guard::check(request)?;
-        let enter = |role| self.door.enter(request.headers(), &peer, role);
-        let path = request.uri().path();
-        if self.door.is_open() && !["/livez", "/readyz", "/metrics"].contains(&path) {
+        let path = request.uri().path().to_owned();
+        let place = Place::of(&path);
+        if self.door.is_open() && !place.is_some_and(Place::is_for_probes) {
             guard::is_called_local(request)?;
         }
-        // An answer to HEAD is that to GET, without its body.
-        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        match (method, path) {
-            // Whoever restarts what does not live, or sends no traffic to what is not ready, has no key.
-            (&Method::GET, "/livez") => Ok(text("alive\n".to_owned(), "text/plain")),
-            (&Method::GET, "/readyz") => self.ready(),
-            (&Method::GET, "/metrics") => {
+        let Some(place) = place else {
+            let detail = "there is nothing here: `weir serve --help` lists what is";
+            return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
+        };
+        if !place.methods().contains(request.method()) {
+            return Err(Problem::wrong_method(place.methods()));
+        }
+        let enter = |role| self.door.enter(request.headers(), &peer, role);
+        match place {
+            Place::Live => Ok(text("alive\n".to_owned(), "text/plain")),
+            Place::Ready => self.ready(),
+            Place::Metrics => {
                 let text_format = "text/plain; version=0.0.4";
                 Ok(text(metrics::text(&self.counts, &self.door, &self.runtime), text_format))
             }
-            (&Method::GET, "/" | "/page.js" | "/page.css") => Ok(page::part(path)),
-            (&Method::GET, "/v1/status") => {
-                enter(Role::Auditor)?;
-                Ok(answer(&self.runtime.metrics()))
-            }
-            (&Method::GET, "/v1/generations") => {
-                enter(Role::Auditor)?;
-                Ok(answer(&self.generations()))
-            }
-            (&Method::GET, "/v1/events") => {
+            Place::Page => Ok(page::part(&path)),
+            Place::Status => enter(Role::Auditor).map(|_| answer(&self.runtime.metrics())),
+            Place::Generations => enter(Role::Auditor).map(|_| answer(&self.generations())),
+            Place::Events => {
                 enter(Role::Auditor)?;
                 events::events(&self.runtime, self.stopped.clone(), &self.watching)
             }
-            (&Method::POST, "/v1/check" | "/v1/publish") => {
+            Place::Check | Place::Publish | Place::Rollback(_) => {
                 let entered = enter(Role::Publisher)?;
                 // Any page in a browser on this machine can send a plain POST to the loopback.
                 guard::is_json(request.headers())?;
-                let publish = path == "/v1/publish";
-                let source = self.sent(request).await?;
-                if publish { self.publish(source, &entered, &peer).await } else { self.check(source).await }
+                match place {
+                    Place::Rollback(number) => self.rollback(number, &entered, &peer).await,
+                    Place::Publish => self.publish(self.sent(request).await?, &entered, &peer).await,
+                    _ => self.check(self.sent(request).await?).await,
+                }
             }
-            (&Method::POST, path) if path.starts_with(ROLLBACK) => {
-                let entered = enter(Role::Publisher)?;
-                guard::is_json(request.headers())?;
-                self.rollback(&path[ROLLBACK.len()..], &entered, &peer).await
-            }
-            _ if LOOKS.contains(&path) => Err(Problem::wrong_method("GET, HEAD")),
-            _ if ACTS.contains(&path) || path.starts_with(ROLLBACK) => Err(Problem::wrong_method("POST")),
-            _ => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "no_such_path",
-                "there is nothing here: `weir serve --help` lists what is",
-            )),
         }
     }
 

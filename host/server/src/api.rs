@@ -80,8 +80,8 @@ impl Api {
                 let detail = "there is nothing here: GET /openapi.json lists what is";
                 return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
             }
-            (Route::Evaluate | Route::Batch, _) => return Err(Problem::wrong_method("POST")),
-            _ => return Err(Problem::wrong_method("GET, HEAD")),
+            (Route::Evaluate | Route::Batch, _) => return Err(Problem::wrong_method(&[Method::POST])),
+            _ => return Err(Problem::wrong_method(&[Method::GET, Method::HEAD])),
         };
         let Entered { tenant, .. } = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
         if post {

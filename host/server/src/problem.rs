@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 use weir::{Refusal, RefusalReason, Report, RequestError};
 
@@ -33,7 +33,7 @@ pub(crate) struct Problem {
     pub(crate) report: Option<Box<Report>>,
     /// The methods that are answered here, for the header of the same name.
     #[serde(skip)]
-    pub(crate) allow: Option<&'static str>,
+    pub(crate) allow: &'static [Method],
 }
 
 impl Problem {
@@ -45,7 +45,7 @@ impl Problem {
             pointer: None,
             retry_after_ms: None,
             report: None,
-            allow: None,
+            allow: &[],
         }
     }
 
@@ -55,10 +55,10 @@ impl Problem {
     }
 
     /// 405: what is here answers other methods.
-    pub(crate) fn wrong_method(allow: &'static str) -> Problem {
-        let detail = format!("only {allow} is answered here");
+    pub(crate) fn wrong_method(allow: &'static [Method]) -> Problem {
+        let detail = format!("only {} is answered here", listed(allow));
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail);
-        Problem { allow: Some(allow), ..problem }
+        Problem { allow, ..problem }
     }
 
     pub(crate) fn response(&self) -> Response<Body> {
@@ -70,7 +70,9 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
+        if !self.allow.is_empty() {
+            headers.insert(ALLOW, HeaderValue::from_str(&listed(self.allow)).expect("methods are words"));
+        }
         if let Some(millis) = self.retry_after_ms {
             // The header knows whole seconds, the body is exact.
             headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1_000).max(1)));
@@ -107,6 +109,10 @@ impl From<Refusal> for Problem {
             ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string())
         }
     }
+}
+
+fn listed(methods: &[Method]) -> String {
+    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The JSON of an answer or of a part of one.
