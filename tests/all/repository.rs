@@ -21,7 +21,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("compile_worker", "engine inspect text"),
     ("evaluation", "decision digest generation instance judging metrics record request schedule set state verdict"),
     ("schedule", "cores poison set"),
-    ("judging", "combine decision digest generation hostcalls instance reads request set state verdict"),
+    ("judging", "combine decision digest generation hostcalls instance pool reads request set state verdict"),
     ("generation", "digest plan pool reads request select set shape system variant"),
     ("variant", "compiled digest pool rego"),
     ("pool", "abi cores engine instance poison restore set"),

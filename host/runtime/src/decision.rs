@@ -3,7 +3,6 @@
 //! Only the recorder makes one, so an unrecorded ruling is not something a caller can act on.
 
 use std::collections::BTreeMap;
-
 use std::fmt;
 
 use serde::ser::SerializeMap;
@@ -122,10 +121,8 @@ impl Decision {
     pub fn request(&self) -> &Request {
         &self.request
     }
-}
 
-impl Decision {
-    /// It as JSON, as its [`Serialize`] has it; quicker, since its record has been written already.
+    /// The JSON that its [`Serialize`] writes; quicker, since its record has been written already.
     pub fn to_json(&self) -> Vec<u8> {
         let Some(record) = &self.record else {
             // Another ruling may stand in place of the one that could not be recorded.
@@ -140,7 +137,7 @@ impl Decision {
         json
     }
 
-    /// Appends it as JSON to what it is recorded by, which has no record's name in it: the line has.
+    /// Appends its JSON to what it is recorded by; the record's name is not in it, but in front of the line.
     pub(crate) fn write(&self, mut line: Vec<u8>) -> Written {
         let start = line.len();
         line.extend_from_slice(b"{\"v\":1,\"request\":");

@@ -24,6 +24,7 @@ use crate::listener::{Handler, Peer};
 use crate::metrics::{self, Counts};
 use crate::problem::{Body, Problem, answer, text};
 use crate::settings::Settings;
+use crate::tls::Tls;
 
 /// What is at a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub(crate) struct Admin {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) door: Arc<Door>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) stopped: watch::Receiver<bool>,
     /// Who watches events now.
@@ -145,7 +147,7 @@ impl Admin {
             Place::Ready => self.ready(),
             Place::Metrics => {
                 let text_format = "text/plain; version=0.0.4";
-                Ok(text(metrics::text(&self.counts, &self.door, &self.runtime), text_format))
+                Ok(text(metrics::text(&self.counts, &self.door, self.tls.as_deref(), &self.runtime), text_format))
             }
             Place::Page => Ok(page::part(&path)),
             Place::Status => enter(Role::Auditor).map(|_| answer(&self.runtime.metrics())),

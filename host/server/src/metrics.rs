@@ -10,6 +10,7 @@ use weir::Runtime;
 
 use crate::credential::Door;
 use crate::listener::Connections;
+use crate::tls::Tls;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
 }
 
 /// Everything, in the text format of Prometheus.
-pub(crate) fn text(counts: &Counts, door: &Door, runtime: &Runtime) -> String {
+pub(crate) fn text(counts: &Counts, door: &Door, tls: Option<&Tls>, runtime: &Runtime) -> String {
     let mut text = String::new();
     counts.write(&mut text);
     let Connections { open, turned_away } = &counts.connections;
@@ -118,6 +119,12 @@ pub(crate) fn text(counts: &Counts, door: &Door, runtime: &Runtime) -> String {
         ("weir_http_connections_refused_total", "counter", "Connections beyond those of one address.", turned_away),
         ("weir_http_keys_refused_total", "counter", "Requests without a key for what they asked.", door.refused()),
         ("weir_http_keys_stale", "gauge", "1 while the file of keys cannot be read.", door.has_stale_keys().into()),
+        (
+            "weir_http_certificates_stale",
+            "gauge",
+            "1 while the files of certificates cannot be used.",
+            tls.is_some_and(Tls::is_stale).into(),
+        ),
     ] {
         about(&mut text, name, kind, what);
         line(&mut text, name, value);

@@ -126,8 +126,8 @@ impl Server {
         let answers = tokio::spawn(serve(socket, Arc::clone(&settings), Arc::new(api), stopped.clone()));
         let operators = admin.map(|socket| {
             let watching = Arc::new(Semaphore::new(WATCHERS));
-            let (own, stopping) = (Arc::clone(&settings), stopped.clone());
-            let admin = Admin { runtime, door, counts, settings: own, stopped: stopping, watching };
+            let (own, tls, stopping) = (Arc::clone(&settings), tls.clone(), stopped.clone());
+            let admin = Admin { runtime, door, counts, tls, settings: own, stopped: stopping, watching };
             tokio::spawn(serve(socket, settings, Arc::new(admin), stopped.clone()))
         });
         let look = async {

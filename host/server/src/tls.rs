@@ -60,6 +60,11 @@ impl Tls {
         TlsAcceptor::from(self.config.current())
     }
 
+    /// Whether its files have changed into some that cannot be used.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.config.is_stale()
+    }
+
     pub(crate) fn refresh(&self) {
         self.config.refresh("certificates", || config(&self.settings));
     }

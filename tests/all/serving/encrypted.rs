@@ -170,13 +170,22 @@ fn a_certificate_that_is_replaced_is_used() {
     let serving = Serving::start(host_of(allows_after("", ""), ""), place.settings());
     let reaches = |host: &str| place.ask(&serving, host, None, &post("/v1/evaluate", "", CALL)).is_some();
     assert!(reaches("first.example") && !reaches("second.example"));
-    fs::write(place.path("server.pem"), "no certificate").unwrap();
-    place.certify("second.example");
     let until = Instant::now() + Duration::from_secs(60);
+    let is_stale = |is: u8| {
+        let told = format!("\nweir_http_certificates_stale {is}\n");
+        ask(serving.admin, &super::get("/metrics")).body.contains(&told)
+    };
+    assert!(is_stale(0));
+    fs::write(place.path("server.pem"), "no certificate").unwrap();
+    while !is_stale(1) {
+        assert!(Instant::now() < until, "nobody tells that the certificate cannot be used");
+    }
+    assert!(reaches("first.example"), "the one before stays");
+    place.certify("second.example");
     while !reaches("second.example") {
         assert!(Instant::now() < until, "the new certificate is never used");
     }
-    assert!(!reaches("first.example"));
+    assert!(!reaches("first.example") && is_stale(0));
 }
 
 #[test]

@@ -152,22 +152,60 @@ fn built() -> &'static (Place, BTreeMap<&'static str, Vec<u8>>) {
     })
 }
 
-/// A set with the policy of every language, in both isolations.
-fn set(place: &Place) -> Vec<String> {
-    let mut text = "set = \"languages\"\n".to_owned();
-    let mut names = Vec::new();
-    for (language, module) in &built().1 {
-        place.write(&format!("languages/{language}.wasm"), module);
-        for isolation in ["fresh", "restore"] {
-            names.push(format!("{language}-{isolation}"));
+/// A policy of every language in both isolations.
+fn policies() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    let languages = built().1.keys();
+    languages.flat_map(|language| {
+        ["fresh", "restore"].map(|isolation| (*language, isolation, format!("{language}-{isolation}")))
+    })
+}
+
+/// A request that is asked a thousand times.
+const SAME: &str =
+    r#"{"id":"r","checkpoint":"inference.input","time":"2026-01-01T00:00:00Z","content":[{"text":"ab ü \"🦓\""}]}"#;
+
+/// Decisions of a set of all policies on a thousand invented requests, and on one a thousand times. Once for all tests: compiling it
+/// takes minutes.
+fn judged() -> (&'static [Value], &'static [Value]) {
+    gently();
+    static JUDGED: OnceLock<Vec<Value>> = OnceLock::new();
+    let decisions = JUDGED.get_or_init(|| {
+        let place = Place::new();
+        let mut text = "set = \"languages\"\n".to_owned();
+        for (language, isolation, name) in policies() {
+            place.write(&format!("languages/{language}.wasm"), &built().1[language]);
             text.push_str(&format!(
-                "[policies.{language}-{isolation}]\nmodule = \"{language}.wasm\"\nisolation = \"{isolation}\"\n\
+                "[policies.{name}]\nmodule = \"{language}.wasm\"\nisolation = \"{isolation}\"\n\
                  config = {{ words = [\"ab\", \"ü\", \"\\\"\", \"🦓\"] }}\nlimits = {{ fuel = 12_000_000, deadline = \"60 s\" }}\n"
             ));
         }
-    }
-    place.write("languages/weir.toml", text);
-    names
+        place.write("languages/weir.toml", text);
+        let requests: Vec<String> = invented().into_iter().chain(vec![SAME.to_owned(); 1_000]).collect();
+        place.write("requests.jsonl", requests.join("\n"));
+        let judged = place.weir("eval languages requests.jsonl --audit audit");
+        assert_eq!(judged.code, Some(0), "{}", judged.stderr);
+        json_lines(&judged.stdout)
+    });
+    decisions.split_at(1_000)
+}
+
+/// A thousand requests of pieces that languages write differently.
+fn invented() -> Vec<String> {
+    let mut random = 5_u64;
+    let mut below = |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % bound
+    };
+    let pieces = ["a", "b", "ab", "ü", "\"", "\\", "\n", "🦓", "日", " ", "\u{1}", "\u{0}", "/", "x"];
+    let request = |_| {
+        let parts = (0..below(4)).map(|_| {
+            let text: String = (0..below(30)).map(|_| pieces[below(pieces.len())]).collect();
+            serde_json::json!({ "role": "user", "text": text })
+        });
+        let content: Vec<Value> = parts.collect();
+        serde_json::json!({ "checkpoint": "inference.input", "content": content }).to_string()
+    };
+    (0..1_000).map(request).collect()
 }
 
 #[test]
@@ -188,29 +226,9 @@ fn every_template_builds_passes_and_says_what_the_others_say() {
 
 #[test]
 fn a_thousand_requests_get_the_same_verdicts_in_all_languages() {
-    let place = Place::new();
-    let names = set(&place);
-    let mut random = 5_u64;
-    let mut below = |bound: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % bound
-    };
-    let pieces = ["a", "b", "ab", "ü", "\"", "\\", "\n", "🦓", "日", " ", "\u{1}", "\u{0}", "/", "x"];
-    let requests: Vec<String> = (0..1_000)
-        .map(|_| {
-            let parts = (0..below(4)).map(|_| {
-                let text: String = (0..below(30)).map(|_| pieces[below(pieces.len())]).collect();
-                serde_json::json!({ "role": "user", "text": text })
-            });
-            let content: Vec<Value> = parts.collect();
-            serde_json::json!({ "checkpoint": "inference.input", "content": content }).to_string()
-        })
-        .collect();
-    place.write("requests.jsonl", requests.join("\n"));
-    let judged = place.weir("eval languages requests.jsonl --audit audit");
-    assert_eq!(judged.code, Some(0), "{}", judged.stderr);
+    let names: Vec<String> = policies().map(|(.., name)| name).collect();
     let mut found = 0;
-    for decision in json_lines(&judged.stdout) {
+    for decision in judged().0 {
         assert_eq!(decision["effect"], "allow", "{decision}");
         let mut by_policy: BTreeMap<&str, Vec<String>> =
             names.iter().map(|name| (name.as_str(), Vec::new())).collect();
@@ -230,19 +248,14 @@ fn a_thousand_requests_get_the_same_verdicts_in_all_languages() {
 
 #[test]
 fn the_same_request_takes_the_same_fuel_a_thousand_times_in_both_isolations() {
-    let place = Place::new();
-    let names = set(&place);
-    let request = r#"{"id":"r","checkpoint":"inference.input","time":"2026-01-01T00:00:00Z","content":[{"text":"ab ü \"🦓\""}]}"#;
-    place.write("requests.jsonl", vec![request; 1_000].join("\n"));
-    let judged = place.weir("eval languages requests.jsonl --audit audit");
     let mut fuel: BTreeMap<String, u64> = BTreeMap::new();
-    for decision in json_lines(&judged.stdout) {
+    for decision in judged().1 {
         for policy in decision["policies"].as_array().unwrap() {
             let took = policy["fuel"].as_u64().unwrap();
             assert_eq!(*fuel.entry(policy["name"].as_str().unwrap().to_owned()).or_insert(took), took);
         }
     }
-    assert_eq!(fuel.len(), names.len());
+    assert_eq!((judged().1.len(), fuel.len()), (1_000, policies().count()));
     for language in built().1.keys() {
         assert_eq!(fuel[&format!("{language}-fresh")], fuel[&format!("{language}-restore")], "{language}");
     }
