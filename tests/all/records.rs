@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::task::{Context, Waker};
 
 use serde_json::Value;
 use weir::{Digest, Effect, Recorder, Runtime, Source};
@@ -131,6 +132,26 @@ fn strict_records_are_on_the_disk_before_the_answer() {
     for synced in 1..=3 {
         assert_eq!(host.evaluate_blocking(request()).effect(), Effect::Allow);
         assert!(host.metrics().records.syncs >= synced);
+    }
+}
+
+#[test]
+fn a_caller_who_leaves_after_the_record_is_written_is_counted() {
+    let host = host_of(constant(ALLOW), "");
+    let mut asked = Box::pin(host.evaluate(request()));
+    // Others have their turn before the answer.
+    assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(asked);
+    assert_eq!((host.recorder().lines().len(), host.metrics().allowed), (1, 1));
+}
+
+#[test]
+fn the_json_of_a_decision_is_what_its_fields_say() {
+    let host = host_of(constant(ALLOW), "");
+    let odd = asked(r#"{"checkpoint":"test","id":"a\"\\ü","system":"\"s","content":[{"text":"x"}]}"#);
+    for request in [odd.clone(), odd.with_tenant("te\"nant")] {
+        let decision = host.evaluate_blocking(request);
+        assert_eq!(decision.to_json(), serde_json::to_vec(&decision).unwrap());
     }
 }
 

@@ -1,8 +1,10 @@
 //! One request on its way: judged and recorded. Dropped halfway, it still leaves its record.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use futures_util::future::poll_immediate;
 use jiff::Timestamp;
 
 use crate::decision::{Decision, Written};
@@ -14,11 +16,11 @@ use crate::metrics::Counters;
 use crate::record::{Evidence, PolicyEvidence, Recorder};
 use crate::request::Request;
 use crate::schedule::Slot;
-use crate::set::{Checkpoint, Isolation};
+use crate::set::Isolation;
 use crate::state::State;
 use crate::verdict::Verdict;
 
-/// An evaluation in progress; on the heap, since it goes from hand to hand.
+/// An evaluation in progress; on the heap, so that the futures around it stay small.
 pub(crate) struct Evaluation<'a> {
     generation: &'a Generation,
     recorder: &'a Recorder,
@@ -44,15 +46,18 @@ impl<'a> Evaluation<'a> {
     /// Runs every selected policy, leaves its core to others, and records what they come to.
     pub(crate) async fn decide(mut self: Box<Self>, slot: Slot<'_>) -> Decision {
         self.judging.ask_all().await;
-        let Checkpoint { durability, when_record_fails, .. } =
-            self.generation.loaded().checkpoint(self.judging.request.checkpoint());
+        let checkpoint = self.generation.loaded().checkpoint(self.judging.request.checkpoint());
         let (decision, claims) = self.ruled();
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
-        let appending = self.recorder.begin(&decision, durability);
-        // The record is on its way before others have their turn.
+        let mut recording = pin!(self.recorder.record(decision, checkpoint, self.counters));
+        // In this order: the record is on its way, or written, before others have their turn.
+        let recorded = poll_immediate(recording.as_mut()).await;
         slot.leave().await;
-        let decision = self.recorder.end(decision, appending.await, when_record_fails, self.counters);
+        let decision = match recorded {
+            Some(decision) => decision,
+            None => recording.await,
+        };
         // What was taken counts once the decision stands, and before anybody hears of it.
         claims.into_iter().for_each(|claim| claim.end(decision.effect()));
         decision

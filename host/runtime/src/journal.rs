@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::commit::{Shared, Submitted, Wish};
+use self::commit::{Follower, Shared, Submitted, Wish};
 pub(crate) use self::error::{AppendError, JournalError};
 use self::segment::{Segment, Writer};
 use self::volatile::{Discard, Memory};
@@ -147,28 +147,21 @@ impl Journal {
     /// Appends one record and answers with its number once it is as safe as `durability` says.
     ///
     /// `body` is the record's JSON members without braces; the journal adds `v` and `record` in front. It cannot see
-    /// whether they are JSON. The call itself may write to the file; only waiting for others or for a sync is left to the
-    /// future, and dropping it does not take the record back.
+    /// whether they are JSON. The first poll may write to the file; only waiting for others or for a sync suspends.
+    /// Dropping the future does not take the record back.
     ///
     /// # Errors
     ///
     /// [`AppendError`]; after [`AppendError::Sync`] alone the record may nevertheless be in the log.
-    pub(crate) fn append<'a>(
-        &'a self,
-        body: &[u8],
-        durability: Durability,
-    ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
+    pub(crate) async fn append(&self, body: &[u8], durability: Durability) -> Result<u64, AppendError> {
         let wish = match durability {
             Durability::Strict => Wish::Strict,
             Durability::Group => Wish::Group,
             Durability::Async => Wish::Async,
         };
-        let submitted = self.shared.submit(body, wish);
-        async move {
-            match submitted? {
-                Submitted::Done(sequence) => Ok(sequence),
-                Submitted::Waiting(follower) => follower.answer().await,
-            }
+        match self.shared.submit(body, wish)? {
+            Submitted::Done(sequence) => Ok(sequence),
+            Submitted::Waiting(receiver) => Follower::new(&self.shared, receiver).answer().await,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::generation::GenerationId;
 use crate::hostcalls::LogLine;
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::metrics::{Counters, RecordMetrics};
-use crate::set::{Durability, Isolation, WhenRecordFails};
+use crate::set::{Checkpoint, Isolation, WhenRecordFails};
 use crate::state::StateCall;
 use crate::verdict::{Effect, Verdict};
 
@@ -117,28 +117,19 @@ impl Recorder {
         self.journal.flush()
     }
 
-    /// Begins to record a ruling, which has the evidence for it.
-    pub(crate) fn begin<'a>(
-        &'a self,
-        decision: &Decision,
-        durability: Durability,
-    ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
-        self.journal.append(members(decision), durability)
-    }
-
-    /// What the caller of a ruling may act on, now that it is recorded or cannot be.
-    pub(crate) fn end(
+    /// Records a ruling by the evidence written for it; the answer is what its caller may act on.
+    pub(crate) async fn record(
         &self,
         mut decision: Decision,
-        appended: Result<u64, AppendError>,
-        when_record_fails: WhenRecordFails,
+        checkpoint: Checkpoint,
         counters: &Counters,
     ) -> Decision {
-        match appended {
+        match self.journal.append(members(&decision), checkpoint.durability).await {
             Ok(sequence) => decision.record = Some(format!("{}/{sequence}", self.host)),
             Err(_) => {
                 counters.record_failures.fetch_add(1, Relaxed);
-                if when_record_fails == WhenRecordFails::Deny {
+                decision.written = Written::default();
+                if checkpoint.when_record_fails == WhenRecordFails::Deny {
                     decision.ruling = Ruling::by_host(Effect::Deny, "record");
                 }
             }

@@ -155,7 +155,7 @@ impl Request {
         Ok(Request(Arc::new(asked)))
     }
 
-    /// The same request for another tenant: for hosts that know it from a credential.
+    /// The same request for another tenant: for hosts that know it from a credential. Copies it where it has been cloned.
     pub fn with_tenant(mut self, tenant: impl Into<String>) -> Request {
         Arc::make_mut(&mut self.0).tenant = tenant.into();
         self

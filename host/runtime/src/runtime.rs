@@ -293,8 +293,8 @@ impl Runtime {
     /// As [`Runtime::evaluate`], for callers who would rather be refused than wait too long: servers.
     ///
     /// # Errors
-    /// More than 10 ms of work waits for each core and this tenant has most of it, or its turn comes too late. Nothing was
-    /// judged then, and nothing recorded.
+    /// More than 10 ms of work waits for each core and this tenant has most of it, or half a second though it has not, or its
+    /// turn comes too late. Nothing was judged then, and nothing recorded.
     pub fn evaluate_for(&self, request: Request, caller: Caller) -> impl Future<Output = Result<Decision, Refusal>> {
         self.shared.judge(request, Waiting::Caller, caller)
     }

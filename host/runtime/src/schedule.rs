@@ -148,7 +148,10 @@ impl Schedule {
         let mine = self.join(&standing, until.map(|until| until.saturating_duration_since(joined)))?;
         self.hand_over();
         // Whoever holds the other end drops it to make room for others.
-        let Ok(mut turn) = mine.await else { return Err(self.refuse(RefusalReason::Overload, MOST_AHEAD)) };
+        let Ok(mut turn) = mine.await else {
+            let ahead = poison::lock(&self.queue).jobs.ahead(standing.class) / self.slots.len() as u32;
+            return Err(self.refuse(RefusalReason::Overload, ahead.max(MOST_AHEAD)));
+        };
         let now = Instant::now();
         self.counts.waited.fetch_add(1, Ordering::Relaxed);
         self.counts.waited_micros.fetch_add((now - joined).as_micros() as u64, Ordering::Relaxed);
@@ -291,7 +294,7 @@ impl Drop for Turn {
 pub(crate) struct Slot<'a> {
     schedule: &'a Arc<Schedule>,
     place: usize,
-    /// On the heap, as what waits is: evaluations hold a slot while they go from hand to hand.
+    /// On the heap, so that the futures that hold a slot stay small.
     waited: Option<Box<Waited>>,
 }
 

@@ -27,8 +27,8 @@ use crate::settings::Settings;
 use crate::tls::Tls;
 
 /// What is at a path.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place<'a> {
+#[derive(Clone, Copy)]
+enum Route<'a> {
     Live,
     Ready,
     Metrics,
@@ -42,31 +42,31 @@ enum Place<'a> {
     Rollback(&'a str),
 }
 
-impl Place<'_> {
-    fn of(path: &str) -> Option<Place<'_>> {
+impl Route<'_> {
+    fn of(path: &str) -> Option<Route<'_>> {
         Some(match path {
-            "/livez" => Place::Live,
-            "/readyz" => Place::Ready,
-            "/metrics" => Place::Metrics,
-            "/" | "/page.js" | "/page.css" => Place::Page,
-            "/v1/status" => Place::Status,
-            "/v1/generations" => Place::Generations,
-            "/v1/events" => Place::Events,
-            "/v1/check" => Place::Check,
-            "/v1/publish" => Place::Publish,
-            _ => Place::Rollback(path.strip_prefix("/v1/rollback/")?),
+            "/livez" => Route::Live,
+            "/readyz" => Route::Ready,
+            "/metrics" => Route::Metrics,
+            "/" | "/page.js" | "/page.css" => Route::Page,
+            "/v1/status" => Route::Status,
+            "/v1/generations" => Route::Generations,
+            "/v1/events" => Route::Events,
+            "/v1/check" => Route::Check,
+            "/v1/publish" => Route::Publish,
+            _ => Route::Rollback(path.strip_prefix("/v1/rollback/")?),
         })
     }
 
     /// Whoever restarts what does not live, or sends no traffic to what is not ready, has no key.
     fn is_for_probes(self) -> bool {
-        matches!(self, Place::Live | Place::Ready | Place::Metrics)
+        matches!(self, Route::Live | Route::Ready | Route::Metrics)
     }
 
     /// What it is asked by: an answer to HEAD is that to GET, without its body.
     fn methods(self) -> &'static [Method] {
         match self {
-            Place::Check | Place::Publish | Place::Rollback(_) => &[Method::POST],
+            Route::Check | Route::Publish | Route::Rollback(_) => &[Method::POST],
             _ => &[Method::GET, Method::HEAD],
         }
     }
@@ -130,42 +130,44 @@ impl Admin {
     async fn answer(&self, request: &mut Request<Incoming>, peer: Peer) -> Result<Response<Body>, Problem> {
         guard::check(request)?;
         let path = request.uri().path().to_owned();
-        let place = Place::of(&path);
-        if self.door.is_open() && !place.is_some_and(Place::is_for_probes) {
+        let route = Route::of(&path);
+        if self.door.is_open() && !route.is_some_and(Route::is_for_probes) {
             guard::is_called_local(request)?;
         }
-        let Some(place) = place else {
+        let Some(route) = route else {
             let detail = "there is nothing here: `weir serve --help` lists what is";
             return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
         };
-        if !place.methods().contains(request.method()) {
-            return Err(Problem::wrong_method(place.methods()));
+        if !route.methods().contains(request.method()) {
+            return Err(Problem::wrong_method(route.methods()));
         }
-        let enter = |role| self.door.enter(request.headers(), &peer, role);
-        match place {
-            Place::Live => Ok(text("alive\n".to_owned(), "text/plain")),
-            Place::Ready => self.ready(),
-            Place::Metrics => {
+        let headers = request.headers();
+        let enter = |role| self.door.enter(headers, &peer, role);
+        // Any page in a browser on this machine can send a plain POST to the loopback.
+        let act = || enter(Role::Publisher).and_then(|entered| guard::is_json(headers).map(|()| entered));
+        match route {
+            Route::Live => Ok(text("alive\n".to_owned(), "text/plain")),
+            Route::Ready => self.ready(),
+            Route::Metrics => {
                 let text_format = "text/plain; version=0.0.4";
                 Ok(text(metrics::text(&self.counts, &self.door, self.tls.as_deref(), &self.runtime), text_format))
             }
-            Place::Page => Ok(page::part(&path)),
-            Place::Status => enter(Role::Auditor).map(|_| answer(&self.runtime.metrics())),
-            Place::Generations => enter(Role::Auditor).map(|_| answer(&self.generations())),
-            Place::Events => {
+            Route::Page => Ok(page::part(&path)),
+            Route::Status => enter(Role::Auditor).map(|_| answer(&self.runtime.metrics())),
+            Route::Generations => enter(Role::Auditor).map(|_| answer(&self.generations())),
+            Route::Events => {
                 enter(Role::Auditor)?;
                 events::events(&self.runtime, self.stopped.clone(), &self.watching)
             }
-            Place::Check | Place::Publish | Place::Rollback(_) => {
-                let entered = enter(Role::Publisher)?;
-                // Any page in a browser on this machine can send a plain POST to the loopback.
-                guard::is_json(request.headers())?;
-                match place {
-                    Place::Rollback(number) => self.rollback(number, &entered, &peer).await,
-                    Place::Publish => self.publish(self.sent(request).await?, &entered, &peer).await,
-                    _ => self.check(self.sent(request).await?).await,
-                }
+            Route::Check => {
+                act()?;
+                self.check(self.sent(request).await?).await
             }
+            Route::Publish => {
+                let entered = act()?;
+                self.publish(self.sent(request).await?, &entered, &peer).await
+            }
+            Route::Rollback(number) => self.rollback(number, &act()?, &peer).await,
         }
     }
 

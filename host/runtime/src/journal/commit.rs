@@ -28,11 +28,12 @@ pub(super) enum Wish {
 }
 
 /// How far an append came without waiting.
-pub(super) enum Submitted<'a> {
+#[derive(Debug)]
+pub(super) enum Submitted {
     /// To its end: the record's number.
     Done(u64),
     /// The rest comes here.
-    Waiting(Follower<'a>),
+    Waiting(oneshot::Receiver<Message>),
 }
 
 /// The journal without its thread.
@@ -65,7 +66,7 @@ impl Shared {
     }
 
     /// Accepts a record and, if nobody writes, writes it with everything else that waits.
-    pub(super) fn submit(&self, body: &[u8], wish: Wish) -> Result<Submitted<'_>, AppendError> {
+    pub(super) fn submit(&self, body: &[u8], wish: Wish) -> Result<Submitted, AppendError> {
         let line_bytes = self.check(body)?;
         let mut state = self.lock();
         if state.pending.bytes().len() + line_bytes > self.options.buffer_bytes {
@@ -82,7 +83,7 @@ impl Shared {
             Ok(())
         };
         match receiver {
-            Some(receiver) => Ok(Submitted::Waiting(Follower { shared: self, receiver: Some(receiver) })),
+            Some(receiver) => Ok(Submitted::Waiting(receiver)),
             None if is_accepted => Ok(Submitted::Done(sequence)),
             None => result.map(|()| Submitted::Done(sequence)),
         }
@@ -261,7 +262,11 @@ pub(super) struct Follower<'a> {
     receiver: Option<oneshot::Receiver<Message>>,
 }
 
-impl Follower<'_> {
+impl<'a> Follower<'a> {
+    pub(super) fn new(shared: &'a Shared, receiver: oneshot::Receiver<Message>) -> Follower<'a> {
+        Follower { shared, receiver: Some(receiver) }
+    }
+
     pub(super) async fn answer(mut self) -> Result<u64, AppendError> {
         while let Some(receiver) = &mut self.receiver {
             let message = receiver.await;

@@ -132,9 +132,9 @@ impl<T> Queue<T> {
         line.map_or(usual, |line| line.usual)
     }
 
-    /// Lets a job wait where no more than `most` is ahead of it, or [`BURST`] times that for a tenant that begins to use its share, or it is not
-    /// to be refused, or nothing waits at all. Where too much does, the newest jobs of whoever is furthest beyond its share
-    /// go; their tokens come back. `usual` is what a job takes of whose tenant nothing is known.
+    /// Lets a job wait where no more than `most` is ahead of it, or [`BURST`] times that for a tenant that begins to use its
+    /// share, or it is not to be refused, or nothing waits at all. Where too much does, the newest jobs of whoever is furthest
+    /// beyond its share go; their tokens come back. `usual` is what a job takes of whose tenant nothing is known.
     ///
     /// # Errors
     /// Its own tenant is furthest beyond its share.
