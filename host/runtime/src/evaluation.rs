@@ -1,10 +1,9 @@
 //! One request on its way: judged and recorded. Dropped halfway, it still leaves its record.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::future::poll_immediate;
+use futures_util::future::join;
 use jiff::Timestamp;
 
 use crate::decision::{Decision, Written};
@@ -50,14 +49,9 @@ impl<'a> Evaluation<'a> {
         let (decision, claims) = self.ruled();
         // From here on the journal keeps the record even if this future is dropped.
         self.recorded = true;
-        let mut recording = pin!(self.recorder.record(decision, checkpoint, self.counters));
+        let recorded = self.recorder.record(decision, checkpoint, self.counters);
         // In this order: the record is on its way, or written, before others have their turn.
-        let recorded = poll_immediate(recording.as_mut()).await;
-        slot.leave().await;
-        let decision = match recorded {
-            Some(decision) => decision,
-            None => recording.await,
-        };
+        let decision = join(recorded, slot.leave()).await.0;
         // What was taken counts once the decision stands, and before anybody hears of it.
         claims.into_iter().for_each(|claim| claim.end(decision.effect()));
         decision

@@ -197,15 +197,13 @@ impl<'a> Value<'a> {
         at: &Path<'_>,
         known: [&str; N],
     ) -> Result<[Option<Value<'a>>; N], JsonError> {
-        let (mut found, mut next) = ([None; N], 0);
+        let mut found = [None; N];
         for (key, value) in self.expect(Kind::Object, at)?.members() {
-            // Most who write an object keep to the order it is described in.
-            let Some(place) = (next..N).chain(0..next).find(|place| known[*place] == key) else {
+            let Some(place) = known.iter().position(|name| *name == key) else {
                 let message = format!("unknown key {}, {}", quoted(&key), suggestion(&key, &known));
                 return Err(at.key(&key).error(message));
             };
             found[place] = Some(value);
-            next = place + 1;
         }
         Ok(found)
     }

@@ -86,7 +86,7 @@ pub use publisher::{GenerationEvent, RollbackError};
 pub use record::{NoteKind, Recorder, RecorderError};
 pub use rego::RegoModule;
 pub use report::{LoadError, Report, SetError};
-pub use request::{Request, RequestError, RequestLimits};
+pub use request::{DEFAULT_TENANT, Request, RequestError, RequestLimits};
 pub use runtime::{Builder, Caller, OpenError, Runtime, check};
 pub use schedule::{Refusal, RefusalReason, ScheduleMetrics};
 pub use set::{Class, Isolation};

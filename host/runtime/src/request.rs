@@ -75,8 +75,8 @@ struct Asked {
     time_text: String,
 }
 
-/// The tenant of callers without one.
-const DEFAULT_TENANT: &str = "default";
+/// The tenant of requests that name none.
+pub const DEFAULT_TENANT: &str = "default";
 /// Longest id, checkpoint, tenant or system, in bytes.
 const LONGEST_NAME: usize = 256;
 /// Where a text may come from.
@@ -163,20 +163,18 @@ impl Request {
 
     /// The same request with nothing in it that differs from run to run: an id and a time that its text lacks are those of
     /// every request. Snapshots are trained with it, and have to be the same each time.
-    pub(crate) fn reproducible(self) -> Request {
+    pub(crate) fn reproducible(mut self) -> Request {
         const ID: &str = "00000000-0000-7000-8000-000000000000";
         const TIME: Timestamp = Timestamp::constant(946_684_800, 0);
-        let lacks = |field| self.root().get(field).is_none();
-        let (lacks_id, lacks_time) = (lacks("id"), lacks("time"));
-        let mut request = self;
-        let asked = Arc::make_mut(&mut request.0);
-        if lacks_id {
+        let asked = Arc::make_mut(&mut self.0);
+        let [id, _checkpoint, _tenant, _system, time, ..] = asked.fields;
+        if id.is_none() {
             ID.clone_into(&mut asked.id);
         }
-        if lacks_time {
+        if time.is_none() {
             (asked.time, asked.time_text) = (TIME, TIME.to_string());
         }
-        request
+        self
     }
 
     /// The caller's id, or the UUIDv7 it was given.

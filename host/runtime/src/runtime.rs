@@ -286,8 +286,8 @@ impl Runtime {
     /// Runs on any executor. Where more ask than there are cores it waits for its turn, by the classes and weights that the
     /// set gives to tenants; a future that has been polled must be polled on, since it may hold its turn. Dropping it ends
     /// the guests and records the request as cancelled.
-    pub fn evaluate(&self, request: Request) -> impl Future<Output = Decision> {
-        self.shared.evaluate(request, Waiting::Caller)
+    pub async fn evaluate(&self, request: Request) -> Decision {
+        self.shared.evaluate(request, Waiting::Caller).await
     }
 
     /// As [`Runtime::evaluate`], for callers who would rather be refused than wait too long: servers.
@@ -295,8 +295,8 @@ impl Runtime {
     /// # Errors
     /// More than 10 ms of work waits for each core and this tenant has most of it, or half a second though it has not, or its
     /// turn comes too late. Nothing was judged then, and nothing recorded.
-    pub fn evaluate_for(&self, request: Request, caller: Caller) -> impl Future<Output = Result<Decision, Refusal>> {
-        self.shared.judge(request, Waiting::Caller, caller)
+    pub async fn evaluate_for(&self, request: Request, caller: Caller) -> Result<Decision, Refusal> {
+        self.shared.judge(request, Waiting::Caller, caller).await
     }
 
     /// Waits for a turn as an evaluation does, and leaves: what the scheduler costs where nobody waits. For the bench.

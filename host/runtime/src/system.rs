@@ -80,7 +80,7 @@ impl Facts for Case<'_> {
         if wanted.is_empty() {
             return HashMap::new();
         }
-        let context = self.request.root().get("context");
+        let [.., context, _content, _measures, _payload] = self.request.fields();
         let given = context.into_iter().flat_map(Value::members).filter(|(key, _)| wanted.contains(&**key));
         // Without a registered system the caller's word about what only a system can say does not count.
         let own = given.filter(|(key, _)| self.system.is_some() || !REGISTERED.contains(&&**key));

@@ -63,11 +63,10 @@ impl Route<'_> {
         matches!(self, Route::Live | Route::Ready | Route::Metrics)
     }
 
-    /// What it is asked by: an answer to HEAD is that to GET, without its body.
     fn methods(self) -> &'static [Method] {
         match self {
-            Route::Check | Route::Publish | Route::Rollback(_) => &[Method::POST],
-            _ => &[Method::GET, Method::HEAD],
+            Route::Check | Route::Publish | Route::Rollback(_) => guard::ACTS,
+            _ => guard::LOOKS,
         }
     }
 }
@@ -138,9 +137,7 @@ impl Admin {
             let detail = "there is nothing here: `weir serve --help` lists what is";
             return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
         };
-        if !route.methods().contains(request.method()) {
-            return Err(Problem::wrong_method(route.methods()));
-        }
+        guard::is_asked_by(route.methods(), request)?;
         let headers = request.headers();
         let enter = |role| self.door.enter(headers, &peer, role);
         // Any page in a browser on this machine can send a plain POST to the loopback.

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use weir::{Caller, Class, RequestLimits, Runtime};
+use weir::{Caller, Class, DEFAULT_TENANT, RequestLimits, Runtime};
 
 use crate::body;
-use crate::credential::{DEFAULT_TENANT, Door, Entered, Tenant};
+use crate::credential::{Door, Entered, Tenant};
 use crate::document;
 use crate::guard;
 use crate::keys::Role;
@@ -73,16 +73,12 @@ impl Api {
         peer: Peer,
     ) -> Result<Response<Body>, Problem> {
         guard::check(request)?;
-        let post = match (route, request.method()) {
-            (Route::Evaluate | Route::Batch, &Method::POST) => true,
-            (Route::Generation | Route::Document, &Method::GET | &Method::HEAD) => false,
-            (Route::Other, _) => {
-                let detail = "there is nothing here: GET /openapi.json lists what is";
-                return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
-            }
-            (Route::Evaluate | Route::Batch, _) => return Err(Problem::wrong_method(&[Method::POST])),
-            _ => return Err(Problem::wrong_method(&[Method::GET, Method::HEAD])),
-        };
+        if route == Route::Other {
+            let detail = "there is nothing here: GET /openapi.json lists what is";
+            return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail));
+        }
+        let post = matches!(route, Route::Evaluate | Route::Batch);
+        guard::is_asked_by(if post { guard::ACTS } else { guard::LOOKS }, request)?;
         let Entered { tenant, .. } = self.door.enter(request.headers(), &peer, Role::Evaluator)?;
         if post {
             guard::is_json(request.headers())?;

@@ -10,14 +10,12 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use jiff::Timestamp;
 use serde::Serialize;
-use weir::{NoteKind, Runtime};
+use weir::{DEFAULT_TENANT, NoteKind, Runtime};
 
 use crate::keys::{Key, Keys, Role};
 use crate::listener::Peer;
 use crate::problem::Problem;
 
-/// The tenant of callers without a key.
-pub(crate) const DEFAULT_TENANT: &str = "default";
 /// The tenant of keys whose holders name one in each request.
 const ANY: &str = "*";
 /// Wrong keys an address may send within [`WINDOW`]; the next ones are told to wait. A right key is answered all the same: others

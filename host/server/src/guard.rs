@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::http::uri::Authority;
-use hyper::{Request, StatusCode, Version};
+use hyper::{Method, Request, StatusCode, Version};
 
 use crate::problem::Problem;
 
@@ -23,6 +23,16 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
         return Err(Problem::bad("ambiguous_host", "expected exactly one `Host`"));
     }
     Ok(())
+}
+
+/// What is looked at is asked by; an answer to HEAD is that to GET, without its body.
+pub(crate) const LOOKS: &[Method] = &[Method::GET, Method::HEAD];
+/// What does something is asked by.
+pub(crate) const ACTS: &[Method] = &[Method::POST];
+
+/// Only by these methods.
+pub(crate) fn is_asked_by<B>(methods: &'static [Method], request: &Request<B>) -> Result<(), Problem> {
+    if methods.contains(request.method()) { Ok(()) } else { Err(Problem::wrong_method(methods)) }
 }
 
 /// Only by an address or as `localhost`: where nobody needs a key, a page in a browser could give a name of its own the

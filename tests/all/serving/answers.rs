@@ -142,6 +142,19 @@ fn a_batch_is_answered_in_its_order_and_what_is_bad_in_it_fails_alone() {
 }
 
 #[test]
+fn what_a_batch_does_not_come_to_in_time_is_neither_judged_nor_recorded() {
+    let serving = plain();
+    let batch = format!(r#"{{"requests":[{}]}}"#, [CALL; 1_000].join(","));
+    // A thousand take longer than a millisecond on any machine.
+    let answer = serving.post("/v1/evaluate/batch", "Weir-Timeout-Ms: 1\r\n", &batch);
+    let answers = answer.json()["answers"].as_array().unwrap().clone();
+    let (decided, late): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer["decision"].is_object());
+    assert_eq!((answer.status, answers.len()), (200, 1_000));
+    assert!(late.iter().all(|answer| answer["problem"]["code"] == "late") && !late.is_empty(), "{late:?}");
+    assert_eq!(records(&serving.host).len(), decided.len());
+}
+
+#[test]
 fn one_connection_serves_many_and_pipelined_requests_are_answered_in_order() {
     let serving = plain();
     let mut stream = connect(serving.address);

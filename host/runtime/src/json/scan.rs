@@ -28,15 +28,13 @@ struct Scan<'a> {
 
 /// Reads `text` into nodes; see [`super::Document::parse`].
 pub(super) fn scan(text: &str, max_depth: usize) -> Result<Vec<Node>, JsonError> {
-    /// Room for what is usually open at once.
-    const OPEN: usize = 8;
     let mut scan = Scan {
         text,
         bytes: text.as_bytes(),
         position: 0,
         nodes: Vec::with_capacity(text.len() / 12 + 4),
-        stack: Vec::with_capacity(OPEN),
-        keys: Vec::with_capacity(4 * OPEN),
+        stack: Vec::new(),
+        keys: Vec::new(),
         max_depth,
     };
     scan.run()?;
